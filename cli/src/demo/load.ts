@@ -1,0 +1,188 @@
+import { LatencyRecorder } from '@lockstep/runtime'
+import pg from 'pg'
+import { Pool } from 'undici'
+import { VersionOracle } from './oracle.ts'
+import { createRandom, createZipf } from './zipf.ts'
+
+/** What the load process is told at start. */
+export interface LoadOptions {
+  readonly databaseUrl: string
+  readonly apiUrls: readonly string[]
+  readonly edgeUrl: string
+  readonly products: number
+  readonly categories: number
+  readonly commitsPerSecond: number
+  readonly readsPerSecond: number
+  /** Contract of reads that an API process answers (L1, L2, database). */
+  readonly maxStalenessMs: number
+  /** Contract of reads that the edge answers: lifetime of a response there. */
+  readonly edgeStalenessMs: number
+}
+
+/** What it reports, once a second and at the end. Counts since the start. */
+export interface LoadReport {
+  readonly commits: number
+  readonly reads: number
+  readonly staleReads: number
+  readonly maxStalenessMs: number
+  readonly edgeReads: number
+  readonly edgeHits: number
+  readonly errors: number
+  readonly readMs: { readonly p50: number; readonly p99: number }
+  readonly elapsedMs: number
+  readonly lastChanges: readonly string[]
+}
+
+interface ProductBody {
+  readonly id: number | string
+  readonly version: number
+}
+
+const WRITERS = 4
+const READERS = 24
+// Work is released in slices of this length, so that pacing costs no timer per request.
+const SLICE_MS = 5
+const ZIPF_EXPONENT = 0.9
+const LIST_SHARE = 0.05
+const EDGE_SHARE = 0.5
+
+/** Writes products and reads them through the edge and through every API process, judging each answer. */
+export class Load {
+  readonly #options: LoadOptions
+  readonly #random = createRandom(20_260_101)
+  readonly #oracle: VersionOracle
+  readonly #rank: () => number
+  readonly #apis: readonly Pool[]
+  readonly #edge: Pool
+  readonly #readMs = new LatencyRecorder()
+  readonly #lastChanges: string[] = []
+  #commits = 0
+  #reads = 0
+  #staleReads = 0
+  #maxStalenessMs = 0
+  #edgeReads = 0
+  #edgeHits = 0
+  #errors = 0
+  #startedAtMs = 0
+  #stopped = false
+
+  constructor(options: LoadOptions) {
+    this.#options = options
+    this.#oracle = new VersionOracle(options.edgeStalenessMs + 60_000)
+    this.#rank = createZipf(options.products, ZIPF_EXPONENT, this.#random)
+    this.#apis = options.apiUrls.map((url) => new Pool(url, { connections: READERS }))
+    this.#edge = new Pool(options.edgeUrl, { connections: READERS })
+  }
+
+  /** Runs until `stop`; rejects when the database refuses the writers. */
+  async run(): Promise<void> {
+    this.#startedAtMs = performance.now()
+    const writers = Array.from({ length: WRITERS }, (_, index) => this.#write(index))
+    const readers = Array.from({ length: READERS }, () => this.#readPaced())
+    await Promise.all([...writers, ...readers])
+    await Promise.all([...this.#apis, this.#edge].map((pool) => pool.close()))
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  report(): LoadReport {
+    const { p50, p99 } = this.#readMs.summary()
+    return {
+      commits: this.#commits,
+      reads: this.#reads,
+      staleReads: this.#staleReads,
+      maxStalenessMs: this.#maxStalenessMs,
+      edgeReads: this.#edgeReads,
+      edgeHits: this.#edgeHits,
+      errors: this.#errors,
+      readMs: { p50, p99 },
+      elapsedMs: performance.now() - this.#startedAtMs,
+      lastChanges: this.#lastChanges,
+    }
+  }
+
+  /** Each writer owns the products of its residue class, so a row's versions are acknowledged in order. */
+  async #write(writer: number): Promise<void> {
+    const client = new pg.Client({ connectionString: this.#options.databaseUrl })
+    await client.connect()
+    const sql = `update products set price_cents = $2, version = version + 1, updated_at = now()
+                 where id = $1 returning version`
+    await this.#paced(this.#options.commitsPerSecond / WRITERS, async () => {
+      const rank = this.#rank()
+      const id = rank - (rank % WRITERS) + writer + 1
+      if (id > this.#options.products) return
+      const cents = 100 + Math.floor(this.#random() * 99_900)
+      const result = await client.query<{ version: number }>({ name: 'write', text: sql, values: [id, cents] })
+      const version = result.rows[0]?.version
+      if (version === undefined) return
+      this.#oracle.committed(String(id), Number(version), performance.now())
+      this.#commits += 1
+      this.#remember(`product ${id} costs ${(cents / 100).toFixed(2)} (version ${version})`)
+    })
+    await client.end()
+  }
+
+  #remember(line: string): void {
+    this.#lastChanges.unshift(line)
+    this.#lastChanges.length = Math.min(this.#lastChanges.length, 5)
+  }
+
+  async #readPaced(): Promise<void> {
+    await this.#paced(this.#options.readsPerSecond / READERS, async () => {
+      const viaEdge = this.#random() < EDGE_SHARE
+      const isList = this.#random() < LIST_SHARE
+      const path = isList
+        ? `/categories/${1 + (this.#rank() % this.#options.categories)}/products`
+        : `/products/${this.#rank() + 1}`
+      try {
+        await this.#read(viaEdge, path)
+      } catch {
+        this.#errors += 1
+      }
+    })
+  }
+
+  async #read(viaEdge: boolean, path: string): Promise<void> {
+    const pool = viaEdge ? this.#edge : this.#apis[this.#reads % this.#apis.length]
+    if (!pool) return
+    const startedAtMs = performance.now()
+    const { statusCode, headers, body } = await pool.request({ method: 'GET', path })
+    const text = await body.text()
+    this.#readMs.record(performance.now() - startedAtMs)
+    this.#reads += 1
+    if (viaEdge) {
+      this.#edgeReads += 1
+      if (String(headers['x-cache'] ?? '').startsWith('HIT')) this.#edgeHits += 1
+    }
+    if (statusCode !== 200) {
+      this.#errors += 1
+      return
+    }
+    const parsed = JSON.parse(text) as ProductBody | { items: ProductBody[] }
+    const bound = viaEdge ? this.#options.edgeStalenessMs : this.#options.maxStalenessMs
+    for (const product of 'items' in parsed ? parsed.items : [parsed]) this.#judge(product, startedAtMs, bound)
+  }
+
+  #judge(product: ProductBody, startedAtMs: number, boundMs: number): void {
+    const verdict = this.#oracle.judge(String(product.id), product.version, startedAtMs, boundMs)
+    if (verdict.violation) this.#staleReads += 1
+    if (verdict.stalenessMs > this.#maxStalenessMs) this.#maxStalenessMs = verdict.stalenessMs
+  }
+
+  /** Calls `work` at the given rate, one at a time; what a slow answer delayed is made up for, at most one second of it. */
+  async #paced(perSecond: number, work: () => Promise<void>): Promise<void> {
+    let due = performance.now() + (this.#random() * 1000) / perSecond
+    while (!this.#stopped) {
+      const now = performance.now()
+      if (due < now - 1000) due = now - 1000
+      if (due > now) {
+        await new Promise((resolve) => setTimeout(resolve, Math.max(due - now, Math.min(SLICE_MS, 1000 / perSecond))))
+        continue
+      }
+      due += 1000 / perSecond
+      await work()
+    }
+  }
+}

@@ -1,0 +1,111 @@
+/** The committed values of one row, in commit order, with the time of the commit that replaced each. */
+interface RowHistory {
+  readonly values: string[]
+  /** Commit times in µs since the Unix epoch by Postgres' clock; `times[i]` made `values[i]` current. */
+  readonly times: number[]
+}
+
+/** One read as a reader process logged it. */
+export interface LoggedRead {
+  /** `table:key`. */
+  readonly row: string
+  readonly value: string
+  /** Wall clock of the reader when the read began, µs since the Unix epoch. */
+  readonly startedAtUs: number
+  readonly layer: string
+}
+
+export interface Judgement {
+  readonly checked: number
+  readonly violations: number
+  readonly maxStalenessMs: number
+  /** Values that no committed version of the row ever had. */
+  readonly fromNowhere: number
+  /** The first violations, for a reader of the report. */
+  readonly examples: readonly string[]
+}
+
+const CHANGE = /^table public\.(\w+): (?:INSERT|UPDATE): (.*)$/s
+const COMMIT = /^COMMIT \d+ \(at (.+)\)$/
+const MAX_EXAMPLES = 5
+
+/** Every version of every row since the history began, read from a slot of `test_decoding`, which Lockstep does not use. */
+export class History {
+  readonly #rows = new Map<string, RowHistory>()
+  readonly #columns: ReadonlyMap<string, readonly [key: string, value: string]>
+  #open: (readonly [row: string, value: string])[] = []
+
+  /** @param columns table → names of its key column and of the column whose value is read. */
+  constructor(columns: ReadonlyMap<string, readonly [key: string, value: string]>) {
+    this.#columns = columns
+  }
+
+  /** Takes one line of `pg_logical_slot_get_changes(…, 'include-timestamp', 'on')`. */
+  line(text: string): void {
+    const commit = COMMIT.exec(text)
+    if (commit) return this.#commit(Date.parse(`${commit[1]}`.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00')), text)
+    const change = CHANGE.exec(text)
+    const table = change?.[1]
+    const names = table === undefined ? undefined : this.#columns.get(table)
+    if (!change || !names) return
+    const body = change[2] ?? ''
+    const column = (name: string) => new RegExp(`(?:^| )${name}\\[[^\\]]+\\]:(\\S+)`).exec(body)?.[1]
+    const key = column(names[0])
+    const value = column(names[1])
+    if (key !== undefined && value !== undefined) this.#open.push([`${table}:${key}`, value])
+  }
+
+  #commit(timeMs: number, text: string): void {
+    // Date keeps milliseconds only; the microseconds follow the point.
+    const fraction = /\.(\d+)/.exec(text)?.[1]?.padEnd(6, '0') ?? '000000'
+    const timeUs = Math.floor(timeMs / 1000) * 1_000_000 + Number(fraction)
+    for (const [row, value] of this.#open) {
+      const history = this.#rows.get(row) ?? { values: [], times: [] }
+      history.values.push(value)
+      history.times.push(timeUs)
+      this.#rows.set(row, history)
+    }
+    this.#open = []
+  }
+
+  get rows(): number {
+    return this.#rows.size
+  }
+
+  /** The last committed value of every row that changed. */
+  *latest(): Generator<readonly [row: string, value: string]> {
+    for (const [row, { values }] of this.#rows) yield [row, values.at(-1) ?? '']
+  }
+
+  /**
+   * Judges reads against the contract: a read must return a version that was current at some time after its start minus
+   * `contractMs`. `initial` is the value of a row before its first commit here.
+   */
+  judge(reads: Iterable<LoggedRead>, contractMs: number, initial = '0'): Judgement {
+    let checked = 0
+    let violations = 0
+    let maxStalenessMs = 0
+    let fromNowhere = 0
+    const examples: string[] = []
+    for (const read of reads) {
+      checked += 1
+      const stalenessMs = this.#stalenessMs(read, initial)
+      if (stalenessMs === null) fromNowhere += 1
+      else if (stalenessMs > maxStalenessMs) maxStalenessMs = stalenessMs
+      if (stalenessMs !== null && stalenessMs <= contractMs) continue
+      violations += 1
+      if (examples.length < MAX_EXAMPLES) examples.push(`${read.row} = ${read.value} by ${read.layer}: ${stalenessMs} ms`)
+    }
+    return { checked, violations, maxStalenessMs, fromNowhere, examples }
+  }
+
+  #stalenessMs(read: LoggedRead, initial: string): number | null {
+    const history = this.#rows.get(read.row)
+    if (!history) return read.value === initial ? 0 : null
+    const last = history.values.lastIndexOf(read.value)
+    if (last === -1 && read.value !== initial) return null
+    const overwrittenAtUs = history.times[last + 1]
+    if (overwrittenAtUs === undefined) return 0
+    return Math.max(0, (read.startedAtUs - overwrittenAtUs) / 1000)
+  }
+}
