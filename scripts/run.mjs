@@ -48,7 +48,8 @@ const isEntry = target.endsWith('.ts') || target.endsWith('.mjs')
 const file = isEntry ? join(root, target) : bin(target)
 const child = spawn(bin('node'), ['-C', 'lockstep-source', '--disable-warning=ExperimentalWarning', file, ...args], {
   stdio: 'inherit',
-  cwd: process.env.INIT_CWD && target === 'cli/src/main.ts' ? process.env.INIT_CWD : root,
+  // The command line takes paths relative to where it was called; tools work at the root.
+  cwd: target === 'cli/src/main.ts' ? (process.env.INIT_CWD ?? process.cwd()) : root,
   env: { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` },
 })
 // The terminal sends Ctrl-C to the whole group; a signal sent to this process alone is handed on.

@@ -3,6 +3,8 @@ interface RowHistory {
   readonly values: string[]
   /** Commit times in µs since the Unix epoch by Postgres' clock; `times[i]` made `values[i]` current. */
   readonly times: number[]
+  /** Positions of each value, ascending. */
+  readonly at: Map<string, number[]>
 }
 
 /** One read as a reader process logged it. */
@@ -12,6 +14,8 @@ export interface LoggedRead {
   readonly value: string
   /** Wall clock of the reader when the read began, µs since the Unix epoch. */
   readonly startedAtUs: number
+  /** The same clock when the answer was there. */
+  readonly endedAtUs: number
   readonly layer: string
 }
 
@@ -60,7 +64,10 @@ export class History {
     const fraction = /\.(\d+)/.exec(text)?.[1]?.padEnd(6, '0') ?? '000000'
     const timeUs = Math.floor(timeMs / 1000) * 1_000_000 + Number(fraction)
     for (const [row, value] of this.#open) {
-      const history = this.#rows.get(row) ?? { values: [], times: [] }
+      const history = this.#rows.get(row) ?? { values: [], times: [], at: new Map() }
+      const positions = history.at.get(value) ?? []
+      positions.push(history.values.length)
+      history.at.set(value, positions)
       history.values.push(value)
       history.times.push(timeUs)
       this.#rows.set(row, history)
@@ -102,9 +109,10 @@ export class History {
   #stalenessMs(read: LoggedRead, initial: string): number | null {
     const history = this.#rows.get(read.row)
     if (!history) return read.value === initial ? 0 : null
-    const last = history.values.lastIndexOf(read.value)
-    if (last === -1 && read.value !== initial) return null
-    const overwrittenAtUs = history.times[last + 1]
+    // A commit's time is taken before the commit becomes visible, so a value that was read had been committed by then.
+    const committed = history.at.get(read.value)?.findLast((at) => (history.times[at] ?? 0) <= read.endedAtUs) ?? -1
+    if (committed === -1 && read.value !== initial) return null
+    const overwrittenAtUs = history.times[committed + 1]
     if (overwrittenAtUs === undefined) return 0
     return Math.max(0, (read.startedAtUs - overwrittenAtUs) / 1000)
   }

@@ -1,0 +1,83 @@
+import { LatencyRecorder } from '@lockstep/runtime'
+import type { LoadReport } from './load.ts'
+
+/** A recorder as `/statusz` carries it, so that several processes' recorders merge exactly. */
+export interface SharedLatency {
+  readonly counts: Readonly<Record<string, number>>
+  readonly max: number
+}
+
+/** What the demo has gathered from every process. */
+export interface Gathered {
+  readonly load: LoadReport
+  readonly redis: SharedLatency
+  readonly l1: readonly SharedLatency[]
+  readonly edge: SharedLatency
+  readonly apis: readonly ApiCounts[]
+}
+
+/** Counters of one API process. */
+export interface ApiCounts {
+  readonly l1Hits: number
+  readonly reads: number
+  readonly loads: number
+  readonly coalesced: number
+}
+
+interface Quantiles {
+  readonly p50: number
+  readonly p99: number
+}
+
+/** The one JSON line of `npm run demo -- --json`: counts since the start, milliseconds, shares 0…1. */
+export interface DemoFigures {
+  readonly seconds: number
+  readonly commits: number
+  readonly commitsPerSecond: number
+  readonly reads: number
+  readonly readsPerSecond: number
+  readonly readMs: Quantiles
+  readonly readErrors: number
+  readonly staleReads: number
+  readonly maxStalenessMs: number
+  readonly commitToRedisMs: Quantiles
+  readonly commitToL1Ms: Quantiles
+  readonly commitToEdgeMs: Quantiles
+  readonly l1HitRatio: number
+  readonly edgeHitRatio: number
+  readonly loads: number
+  readonly coalesced: number
+}
+
+const round = (value: number, digits = 2): number => Number(value.toFixed(digits))
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+const ratio = (part: number, whole: number): number => (whole === 0 ? 0 : round(part / whole, 4))
+
+function quantiles(latencies: readonly SharedLatency[]): Quantiles {
+  const merged = new LatencyRecorder()
+  for (const { counts, max } of latencies) merged.merge(counts, max)
+  return { p50: round(merged.quantile(0.5)), p99: round(merged.quantile(0.99)) }
+}
+
+/** Turns what was gathered into the figures the demo prints. */
+export function figuresOf({ load, redis, l1, edge, apis }: Gathered): DemoFigures {
+  const seconds = load.elapsedMs / 1000
+  return {
+    seconds: round(seconds, 1),
+    commits: load.commits,
+    commitsPerSecond: Math.round(load.commits / seconds),
+    reads: load.reads,
+    readsPerSecond: Math.round(load.reads / seconds),
+    readMs: { p50: round(load.readMs.p50), p99: round(load.readMs.p99) },
+    readErrors: load.errors,
+    staleReads: load.staleReads,
+    maxStalenessMs: round(load.maxStalenessMs, 1),
+    commitToRedisMs: quantiles([redis]),
+    commitToL1Ms: quantiles(l1),
+    commitToEdgeMs: quantiles([edge]),
+    l1HitRatio: ratio(sum(apis.map((api) => api.l1Hits)), sum(apis.map((api) => api.reads))),
+    edgeHitRatio: ratio(load.edgeHits, load.edgeReads),
+    loads: sum(apis.map((api) => api.loads)),
+    coalesced: sum(apis.map((api) => api.coalesced)),
+  }
+}
