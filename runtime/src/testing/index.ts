@@ -1,0 +1,2 @@
+export * from './event-log-contract.ts'
+export * from './wait-for.ts'
