@@ -1,0 +1,72 @@
+import type { BusFence, Stamp, Tag } from '@lockstep/schemas'
+
+/** A plain tag and the stamp its fence is raised to. */
+export interface Fence {
+  readonly tag: Tag
+  readonly stamp: Stamp
+}
+
+/** One applied batch of one partition of the change log: records `from` … `to − 1`. */
+export interface AdvanceBatch {
+  readonly partition: number
+  readonly from: bigint
+  readonly to: bigint
+  /** Plain and class tags and `*`; the plain ones must have been applied by `applyFences` before. */
+  readonly fences: readonly BusFence[]
+  /** The last watermark of the batch, if it held one. */
+  readonly watermark?: { readonly stamp: Stamp; readonly echo: string; readonly partitions: number } | undefined
+}
+
+/**
+ * `applied`: everything took effect as bus entry `busId`. The others changed nothing: `absent` = Redis holds no `w`, a new
+ * generation is needed; `unknown` = this partition's flush was not opened yet; `stands` = go on from `offset` instead.
+ */
+export type AdvanceReply =
+  | { readonly kind: 'applied'; readonly busId: string }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'stands'; readonly offset: bigint }
+
+/** A Flush record as one partition met it; `next` is the offset behind it. */
+export interface OpenRequest {
+  readonly generation: number
+  readonly partition: number
+  readonly next: bigint
+  readonly partitions: number
+}
+
+/**
+ * `opened`: this call began the generation and fenced `*`. `joined`: it had begun; a partition that was not in it now is.
+ * `older`: `w` belongs to a newer generation, nothing changed. `busId` is an entry at or behind the flush.
+ */
+export interface OpenReply {
+  readonly kind: 'opened' | 'joined' | 'older'
+  readonly busId: string
+}
+
+/**
+ * The writer's half of the fence protocol. Every call may be repeated and reordered with others' calls; a rejection
+ * means that the outcome is unknown, so the caller repeats it before it commits.
+ */
+export interface FenceWriter {
+  /** Raises fences of plain tags and unlinks what they cover. @throws CacheError for a class tag or `*`. */
+  applyFences(fences: readonly Fence[]): Promise<void>
+  /** Moves the partition's position, class fences, watermark and the bus in one atomic step, or refuses. */
+  advance(batch: AdvanceBatch): Promise<AdvanceReply>
+  /** Begins or joins a generation; only this creates `w`. */
+  open(flush: OpenRequest): Promise<OpenReply>
+  /** Reads Redis' own clock, µs since the Unix epoch. */
+  redisTimeUs(): Promise<bigint>
+}
+
+/**
+ * The longest a lease may live, ms. A fence must outlive every lease that was alive when it was raised, else a load from
+ * before the change could be stored once the fence is gone.
+ */
+export const MAX_LEASE_MS = 20_000
+
+/** Default least life of a fence, ms: the longest lease and half as much again for a slow script. */
+export const DEFAULT_SHORT_FENCE_MS = 30_000
+
+/** Bus entries kept, approximately: about ten minutes at one batch per 50 ms; a tail that is further behind flushes anyway. */
+export const BUS_MAX_ENTRIES = 12_000

@@ -1,0 +1,20 @@
+export { createCache } from './cache.ts'
+export { CACHE_ERRORS, CacheError, type CacheErrorCode, type CacheErrorDisposition } from './errors.ts'
+export {
+  DEFAULT_SHORT_FENCE_MS,
+  MAX_LEASE_MS,
+  type AdvanceBatch,
+  type AdvanceReply,
+  type Fence,
+  type FenceWriter,
+  type OpenReply,
+  type OpenRequest,
+} from './fence-writer.ts'
+export { createMemoryFenceWriter } from './memory/fence-writer.ts'
+export { createMemoryServer, type MemoryServer } from './memory/server.ts'
+export { createMemoryStore } from './memory/store.ts'
+export { createFenceWriter, type FenceWriterOptions } from './redis/fence-writer.ts'
+export { type RedisStoreOptions } from './redis/store.ts'
+export type { CacheStore } from './store.ts'
+export { signToken, verifyToken } from './token.ts'
+export type * from './types.ts'

@@ -1,0 +1,156 @@
+import { compareBusIds, epochStart, type BusFence, type Stamp } from '@lockstep/schemas'
+import { planAdvance } from '../advance-plan.ts'
+import { systemClock } from '../clock.ts'
+import {
+  BUS_MAX_ENTRIES,
+  type AdvanceBatch,
+  type AdvanceReply,
+  type OpenReply,
+  type OpenRequest,
+} from '../fence-writer.ts'
+import type { Attachment, BusMessage } from '../store.ts'
+import type { CacheClock } from '../types.ts'
+import { attachmentOf, minimumEcho, minimumWatermark } from '../watermark.ts'
+import { ExpiringMap } from './expiring-map.ts'
+
+/** What a memory server needs. */
+export interface MemoryServerOptions {
+  readonly clock?: CacheClock | undefined
+  /** Longest bus, exactly. */
+  readonly busMaxEntries?: number | undefined
+}
+
+/**
+ * Redis as this library uses it, in this process' memory: the same steps as the scripts, each atomic because it does not
+ * await. Several stores and fence writers may share one. The contract suite runs on both.
+ */
+export class MemoryServer {
+  readonly clock: CacheClock
+  readonly strings: ExpiringMap
+  readonly acks = new Map<string, string>()
+  /** When true, everything that fills is refused, as by a Redis at `maxmemory`. */
+  isFull = false
+  #w = new Map<string, string>()
+  #bus: BusMessage[] = []
+  #sequence = 0
+  readonly #busMaxEntries: number
+  readonly #waiting = new Set<() => void>()
+
+  constructor(options: MemoryServerOptions = {}) {
+    this.clock = options.clock ?? systemClock
+    this.strings = new ExpiringMap(() => this.clock.now())
+    this.#busMaxEntries = options.busMaxEntries ?? BUS_MAX_ENTRIES
+  }
+
+  timeUs(): bigint {
+    return BigInt(Math.floor(this.clock.wall() * 1000))
+  }
+
+  /** Forgets everything, as FLUSHALL does. */
+  flushAll(): void {
+    this.strings.clear()
+    this.acks.clear()
+    this.#w = new Map()
+    this.#bus = []
+  }
+
+  /** Drops every bus entry, as a trim that overtook the readers does. */
+  trimBus(): void {
+    this.#bus = []
+  }
+
+  advance(batch: AdvanceBatch, nonce: string): AdvanceReply {
+    const w = this.#w
+    if (w.size === 0) return { kind: 'absent' }
+    const stands = w.get(`p:${batch.partition}`)
+    if (stands === undefined) return { kind: 'unknown' }
+    if (stands !== batch.from.toString()) return { kind: 'stands', offset: BigInt(stands) }
+    w.set(`p:${batch.partition}`, batch.to.toString())
+    const { greatest, raises } = planAdvance(batch)
+    if (greatest !== '') this.#raise('max', greatest)
+    for (const [field, stamp] of raises) this.#raise(field, stamp)
+    if (batch.watermark) this.#watermark(batch.partition, batch.watermark)
+    return { kind: 'applied', busId: this.#append(nonce, w.get('last') ?? '', batch.fences) }
+  }
+
+  open(flush: OpenRequest, nonce: string): OpenReply {
+    const known = Number(this.#w.get('g') ?? '-1')
+    if (known > flush.generation) return { kind: 'older', busId: this.#w.get('id') ?? '' }
+    const isNew = known < flush.generation
+    const start = epochStart(flush.generation)
+    const field = `p:${flush.partition}`
+    if (isNew) {
+      const { generation, partitions } = flush
+      this.#w = new Map([
+        ['g', `${generation}`],
+        ['n', `${partitions}`],
+        ['*', start],
+        ['max', start],
+      ])
+    } else {
+      const stands = this.#w.get(field)
+      if (stands !== undefined && BigInt(stands) !== flush.next - 1n) {
+        return { kind: 'joined', busId: this.#w.get('id') ?? '' }
+      }
+    }
+    const predecessor = this.#w.get('last') ?? ''
+    this.#w.set(field, flush.next.toString())
+    const busId = this.#append(nonce, predecessor, [['*', start, 0]], { isFlush: true })
+    return { kind: isNew ? 'opened' : 'joined', busId }
+  }
+
+  attach(): Attachment | null {
+    return attachmentOf(Object.fromEntries(this.#w))
+  }
+
+  /** Entries behind `after`; waits for one at most `blockMs`. */
+  async read(after: string, blockMs: number): Promise<readonly BusMessage[]> {
+    const behind = (): BusMessage[] => this.#bus.filter(({ id }) => compareBusIds(id, after) > 0)
+    const now = behind()
+    if (now.length > 0) return now
+    const waiter = new AbortController()
+    const wake = (): void => waiter.abort()
+    this.#waiting.add(wake)
+    await this.clock.sleep(blockMs, waiter.signal)
+    this.#waiting.delete(wake)
+    return behind()
+  }
+
+  #watermark(partition: number, watermark: { stamp: Stamp; echo: string; partitions: number }): void {
+    this.#raise(`m:${partition}`, watermark.stamp)
+    const known = this.#w.get(`r:${partition}`)
+    if (watermark.echo !== '' && (known === undefined || BigInt(known) < BigInt(watermark.echo))) {
+      this.#w.set(`r:${partition}`, watermark.echo)
+    }
+    this.#w.set('n', `${watermark.partitions}`)
+  }
+
+  #raise(field: string, stamp: Stamp): void {
+    const known = this.#w.get(field)
+    if (known === undefined || known < stamp) this.#w.set(field, stamp)
+  }
+
+  #append(nonce: string, predecessor: string, fences: readonly BusFence[], how = { isFlush: false }): string {
+    this.#sequence += 1
+    const id = `${Math.floor(this.clock.wall())}-${this.#sequence}`
+    const fields = Object.fromEntries(this.#w)
+    this.#bus.push({
+      id,
+      nonce,
+      predecessor,
+      fences,
+      watermark: how.isFlush ? '' : minimumWatermark(fields),
+      echo: how.isFlush ? '' : minimumEcho(fields),
+    })
+    if (this.#bus.length > this.#busMaxEntries) this.#bus.shift()
+    this.#w.set('last', nonce)
+    this.#w.set('id', id)
+    for (const wake of this.#waiting) wake()
+    return id
+  }
+}
+
+/** Creates an empty server in memory. */
+export function createMemoryServer(options?: MemoryServerOptions): MemoryServer {
+  return new MemoryServer(options)
+}

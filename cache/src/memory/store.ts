@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto'
+import type { Stamp, Tag } from '@lockstep/schemas'
+import { CacheError } from '../errors.ts'
+import type { CacheStore, FenceRecord, LeaseReply, LeaseRequest, StoreRequest, TouchReply } from '../store.ts'
+import type { MemoryServer } from './server.ts'
+
+const STAMP_END = 28
+
+function fenceOf(text: string | null): FenceRecord | null {
+  return text === null ? null : { stamp: text.slice(0, STAMP_END) as Stamp, incarnation: text.slice(STAMP_END + 1) }
+}
+
+class MemoryStore implements CacheStore {
+  readonly values: CacheStore['values']
+  readonly fills: CacheStore['fills']
+  readonly bus: CacheStore['bus']
+  readonly #server: MemoryServer
+  readonly #nonce: () => string
+
+  constructor(server: MemoryServer, nonce: () => string) {
+    this.#server = server
+    this.#nonce = nonce
+    const { strings } = server
+    this.values = {
+      value: (key) => this.#later(() => strings.get(`v:${key}`)),
+      fences: (tags) => this.#later(() => tags.map((tag) => fenceOf(strings.get(`f:${tag}`)))),
+    }
+    this.fills = {
+      lease: (request) => this.#later(() => this.#lease(request)),
+      touch: (tags, stamp, longMs) => this.#later(() => this.#touch(tags, stamp, longMs)),
+      store: (request) => this.#later(() => this.#store(request)),
+      release: (key, lease) => this.#later(() => this.#release(key, lease)),
+    }
+    this.bus = {
+      attach: () => this.#later(() => server.attach()),
+      read: (after, blockMs) => server.read(after, blockMs),
+      ack: (processId, id) => this.#later(() => this.#ack(processId, id)),
+      withdraw: (processId) => this.#later(() => void server.acks.delete(processId)),
+    }
+  }
+
+  timeUs(): Promise<bigint> {
+    return this.#later(() => this.#server.timeUs())
+  }
+
+  async connect(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  /** Runs one atomic step; its effect and its answer come in a later tick, as over a socket. */
+  async #later<T>(step: () => T): Promise<T> {
+    await null
+    const result = step()
+    await null
+    return result
+  }
+
+  #refuseWhenFull(): void {
+    if (this.#server.isFull) throw new CacheError('LOCKSTEP_CACHE_REDIS', 'the memory server is full')
+  }
+
+  #lease(request: LeaseRequest): LeaseReply {
+    this.#refuseWhenFull()
+    const { strings } = this.#server
+    const key = `l:${request.key}`
+    const fence = fenceOf(strings.get(`f:${request.key}`))
+    const stamp = fence && fence.stamp > request.stamp ? fence.stamp : request.stamp
+    const lease = strings.get(key) === null ? `${stamp}:${request.holder}` : null
+    if (lease !== null) strings.set(key, lease, request.leaseMs)
+    return { lease, fence, value: strings.get(`v:${request.key}`), evictionMark: '' }
+  }
+
+  #touch(tags: readonly Tag[], stamp: Stamp, longMs: number): TouchReply {
+    this.#refuseWhenFull()
+    const newer: { tag: Tag; stamp: Stamp }[] = []
+    const incarnations = tags.map((tag) => {
+      const key = `f:${tag}`
+      const known = fenceOf(this.#server.strings.get(key))
+      if (known && known.stamp > stamp) {
+        newer.push({ tag, stamp: known.stamp })
+        return null
+      }
+      const incarnation = known?.incarnation ?? this.#nonce()
+      if (known) this.#server.strings.prolong(key, longMs)
+      else this.#server.strings.set(key, `${stamp}:${incarnation}`, longMs)
+      return incarnation
+    })
+    return { incarnations, newer, evictionMark: '' }
+  }
+
+  #store(request: StoreRequest): boolean {
+    this.#refuseWhenFull()
+    const { strings } = this.#server
+    if (strings.get(`l:${request.key}`) !== request.lease) return false
+    strings.set(`v:${request.key}`, request.value, request.ttlMs)
+    strings.delete(`l:${request.key}`)
+    return true
+  }
+
+  #release(key: string, lease: string): void {
+    const { strings } = this.#server
+    if (strings.get(`l:${key}`) === lease) strings.delete(`l:${key}`)
+  }
+
+  #ack(processId: string, id: string): void {
+    const at = Number(this.#server.timeUs() / 1000n)
+    this.#server.acks.set(processId, JSON.stringify({ id, at }))
+  }
+}
+
+/** Creates a reading process' view of a server in memory. */
+export function createMemoryStore(server: MemoryServer, nonce: () => string = randomUUID): CacheStore {
+  return new MemoryStore(server, nonce)
+}

@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto'
+import { epochStart, redisKeys, type RedisKeys } from '@lockstep/schemas'
+import type { Redis } from 'ioredis'
+import { assertPlain, planAdvance } from '../advance-plan.ts'
+import {
+  BUS_MAX_ENTRIES,
+  DEFAULT_SHORT_FENCE_MS,
+  type AdvanceBatch,
+  type AdvanceReply,
+  type Fence,
+  type FenceWriter,
+  type OpenReply,
+  type OpenRequest,
+} from '../fence-writer.ts'
+import { call, runOne, runPipeline, timeOf } from './pipeline.ts'
+import { ADVANCE, INVALIDATE, OPEN } from './scripts.ts'
+
+/** What a fence writer needs. */
+export interface FenceWriterOptions {
+  readonly redis: Redis
+  readonly namespace: string
+  /** Least life of a fence, ms; above `MAX_LEASE_MS`. Default 30,000. */
+  readonly shortFenceMs?: number | undefined
+  /** Names incarnations and bus entries; must never repeat. Default random. */
+  readonly nonce?: (() => string) | undefined
+  /** Longest bus, approximately. */
+  readonly busMaxEntries?: number | undefined
+}
+
+class RedisFenceWriter implements FenceWriter {
+  readonly #redis: Redis
+  readonly #keys: RedisKeys
+  readonly #shortFenceMs: number
+  readonly #nonce: () => string
+  readonly #busMaxEntries: number
+
+  constructor(options: FenceWriterOptions) {
+    this.#redis = options.redis
+    this.#keys = redisKeys(options.namespace)
+    this.#shortFenceMs = options.shortFenceMs ?? DEFAULT_SHORT_FENCE_MS
+    this.#nonce = options.nonce ?? randomUUID
+    this.#busMaxEntries = options.busMaxEntries ?? BUS_MAX_ENTRIES
+  }
+
+  async applyFences(fences: readonly Fence[]): Promise<void> {
+    if (fences.length === 0) return
+    assertPlain(fences)
+    const keys = this.#keys
+    await runPipeline(
+      this.#redis,
+      fences.map(({ tag, stamp }) =>
+        call(
+          INVALIDATE,
+          [keys.fence(tag), keys.value(tag), keys.lease(tag)],
+          [stamp, this.#shortFenceMs, this.#nonce()],
+        ),
+      ),
+    )
+  }
+
+  async advance(batch: AdvanceBatch): Promise<AdvanceReply> {
+    const { greatest, raises } = planAdvance(batch)
+    const watermark = batch.watermark
+    const args = [
+      batch.partition,
+      batch.from.toString(),
+      batch.to.toString(),
+      this.#nonce(),
+      JSON.stringify(batch.fences),
+      greatest,
+      watermark?.stamp ?? '',
+      watermark?.echo ?? '',
+      watermark?.partitions ?? '',
+      this.#busMaxEntries,
+      ...[...raises].flat(),
+    ]
+    const reply = await runOne(this.#redis, call(ADVANCE, [this.#keys.watermark, this.#keys.bus], args))
+    const [kind, detail = ''] = reply as [AdvanceReply['kind'], string?]
+    if (kind === 'applied') return { kind, busId: detail }
+    return kind === 'stands' ? { kind, offset: BigInt(detail) } : { kind }
+  }
+
+  async open(flush: OpenRequest): Promise<OpenReply> {
+    const { generation, partition, next, partitions } = flush
+    const args = [
+      generation,
+      partition,
+      next.toString(),
+      partitions,
+      this.#nonce(),
+      epochStart(generation),
+      this.#busMaxEntries,
+    ]
+    const reply = await runOne(this.#redis, call(OPEN, [this.#keys.watermark, this.#keys.bus], args))
+    const [kind, busId] = reply as [OpenReply['kind'], string]
+    return { kind, busId }
+  }
+
+  async redisTimeUs(): Promise<bigint> {
+    return timeOf(await runOne(this.#redis, ['time']))
+  }
+}
+
+/** Creates the writer's half of the fence protocol over a Redis ≥ 7 client, which stays the caller's. */
+export function createFenceWriter(options: FenceWriterOptions): FenceWriter {
+  return new RedisFenceWriter(options)
+}

@@ -1,0 +1,171 @@
+import { createHash } from 'node:crypto'
+
+/** A Lua script with the digest that Redis knows it by. */
+export interface Script {
+  readonly source: string
+  readonly sha: string
+}
+
+function script(source: string): Script {
+  const text = source.trim()
+  return { source: text, sha: createHash('sha1').update(text).digest('hex') }
+}
+
+// Stamps compare as strings. Lua compares by the server's collation, and lower-case hex digits of equal length have the
+// same order in every one of them.
+//
+// `allow-oom` lets a script write although `maxmemory` is reached: invalidation must not stop exactly when Redis is full.
+// Scripts that fill the cache do not have it: when Redis is full they are refused, and nothing but a load is lost.
+
+/** KEYS fence, value, lease; ARGV W, shortMs, nonce. Answers 1 when the fence is now this stamp. */
+export const INVALIDATE = script(`
+#!lua flags=allow-oom
+local w = ARGV[1]
+local value = redis.call('GETRANGE', KEYS[2], 0, 27)
+if value ~= '' and value < w then redis.call('UNLINK', KEYS[2]) end
+local lease = redis.call('GETRANGE', KEYS[3], 0, 27)
+if lease ~= '' and lease < w then redis.call('DEL', KEYS[3]) end
+local fence = redis.call('GET', KEYS[1])
+if not fence then
+  redis.call('SET', KEYS[1], w .. ':' .. ARGV[3], 'PX', ARGV[2])
+  return 1
+end
+local raised = 0
+if fence:sub(1, 28) < w then
+  redis.call('SET', KEYS[1], w .. fence:sub(29), 'KEEPTTL')
+  raised = 1
+end
+local life = redis.call('PTTL', KEYS[1])
+if life >= 0 and life < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return raised
+`)
+
+/** KEYS lease, fence; ARGV holder, S, leaseMs. Answers {lease or '', fence or ''}. */
+export const LEASE = script(`
+#!lua
+local fence = redis.call('GET', KEYS[2]) or ''
+local stamp = ARGV[2]
+if fence ~= '' and fence:sub(1, 28) > stamp then stamp = fence:sub(1, 28) end
+local lease = stamp .. ':' .. ARGV[1]
+if redis.call('SET', KEYS[1], lease, 'NX', 'PX', ARGV[3]) then return {lease, fence} end
+return {'', fence}
+`)
+
+/** KEYS fence; ARGV S, longMs, nonce. Answers {1, incarnation}, or {0, stamp} where the fence is newer. */
+export const TOUCH = script(`
+#!lua
+local fence = redis.call('GET', KEYS[1])
+if not fence then
+  redis.call('SET', KEYS[1], ARGV[1] .. ':' .. ARGV[3], 'PX', ARGV[2])
+  return {1, ARGV[3]}
+end
+if fence:sub(1, 28) > ARGV[1] then return {0, fence:sub(1, 28)} end
+local life = redis.call('PTTL', KEYS[1])
+if life >= 0 and life < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return {1, fence:sub(30)}
+`)
+
+/** KEYS value, lease; ARGV lease, value, ttlMs. Answers 1 when stored. */
+export const STORE = script(`
+#!lua
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('DEL', KEYS[2])
+return 1
+`)
+
+/** KEYS lease; ARGV lease. Answers 1 when dropped. */
+export const RELEASE = script(`
+#!lua flags=allow-oom
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`)
+
+/**
+ * KEYS w, bus; ARGV partition, from, to, nonce, fences as JSON, greatest stamp of them or '', watermark stamp or '',
+ * echo, partition count or '', longest bus, then pairs of (field of `w`, stamp) for classes and `*`.
+ */
+export const ADVANCE = script(`
+#!lua flags=allow-oom
+local w = KEYS[1]
+if redis.call('EXISTS', w) == 0 then return {'absent'} end
+local field = 'p:' .. ARGV[1]
+local stands = redis.call('HGET', w, field)
+if not stands then return {'unknown'} end
+if stands ~= ARGV[2] then return {'stands', stands} end
+
+local function raise(name, stamp)
+  local known = redis.call('HGET', w, name)
+  if not known or known < stamp then redis.call('HSET', w, name, stamp) end
+end
+redis.call('HSET', w, field, ARGV[3])
+if ARGV[6] ~= '' then raise('max', ARGV[6]) end
+for i = 11, #ARGV, 2 do raise(ARGV[i], ARGV[i + 1]) end
+if ARGV[7] ~= '' then
+  raise('m:' .. ARGV[1], ARGV[7])
+  local echo = tonumber(redis.call('HGET', w, 'r:' .. ARGV[1]) or '')
+  if ARGV[8] ~= '' and (not echo or echo < tonumber(ARGV[8])) then redis.call('HSET', w, 'r:' .. ARGV[1], ARGV[8]) end
+  redis.call('HSET', w, 'n', ARGV[9])
+end
+
+local watermark, oldest = nil, nil
+local count = tonumber(redis.call('HGET', w, 'n'))
+for i = 0, count - 1 do
+  local m = redis.call('HGET', w, 'm:' .. i) or ''
+  local r = redis.call('HGET', w, 'r:' .. i) or ''
+  if not watermark or m < watermark then watermark = m end
+  if not oldest or r == '' or (oldest ~= '' and tonumber(r) < tonumber(oldest)) then oldest = r end
+end
+local last = redis.call('HGET', w, 'last')
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[10], '*',
+  'n', ARGV[4], 'p', last, 'f', ARGV[5], 'm', watermark, 'r', oldest)
+redis.call('HSET', w, 'last', ARGV[4], 'id', id)
+return {'applied', id}
+`)
+
+/**
+ * KEYS w, bus; ARGV generation, partition, next, partitions, nonce, start of the epoch, longest bus.
+ * A partition that is already in this generation keeps its position unless it stands exactly at the flush: records
+ * between the two have not been applied, and no fence of `*` covers them a second time.
+ */
+export const OPEN = script(`
+#!lua flags=allow-oom
+local w = KEYS[1]
+local generation = tonumber(redis.call('HGET', w, 'g') or '-1')
+local asked = tonumber(ARGV[1])
+if generation > asked then return {'older', redis.call('HGET', w, 'id')} end
+local field = 'p:' .. ARGV[2]
+local kind, last = 'joined', ''
+if generation < asked then
+  kind = 'opened'
+  redis.call('DEL', w)
+  redis.call('HSET', w, 'g', ARGV[1], 'n', ARGV[4], '*', ARGV[6], 'max', ARGV[6])
+else
+  local stands = redis.call('HGET', w, field)
+  if stands and tonumber(stands) ~= tonumber(ARGV[3]) - 1 then return {'joined', redis.call('HGET', w, 'id')} end
+  last = redis.call('HGET', w, 'last')
+end
+redis.call('HSET', w, field, ARGV[3])
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[7], '*',
+  'n', ARGV[5], 'p', last, 'f', '[["*","' .. ARGV[6] .. '",0]]', 'm', '', 'r', '')
+redis.call('HSET', w, 'last', ARGV[5], 'id', id)
+return {kind, id}
+`)
+
+/** KEYS w, bus. Answers all fields and values of `w` in one step; empty without `w`. */
+export const ATTACH = script(`
+#!lua flags=no-writes
+return redis.call('HGETALL', KEYS[1])
+`)
+
+/** KEYS acks; ARGV process id, bus id. Stamps the ack with Redis' own time. */
+export const ACK = script(`
+#!lua flags=allow-oom
+local time = redis.call('TIME')
+local at = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], '{"id":"' .. ARGV[2] .. '","at":' .. string.format('%d', at) .. '}')
+return at
+`)
+
+/** Every script, for loading them all at once. */
+export const SCRIPTS: readonly Script[] = [INVALIDATE, LEASE, TOUCH, STORE, RELEASE, ADVANCE, OPEN, ATTACH, ACK]

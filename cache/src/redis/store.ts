@@ -1,0 +1,3 @@
+export interface RedisStoreOptions {
+  readonly namespace: string
+}

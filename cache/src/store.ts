@@ -1,0 +1,115 @@
+import type { BusFence, Stamp, Tag } from '@lockstep/schemas'
+
+/** A fence as Redis holds it. */
+export interface FenceRecord {
+  readonly stamp: Stamp
+  /** Unique per creation of the record: a record that was lost and made anew is another one. */
+  readonly incarnation: string
+}
+
+/** A wish to load a key. `holder` must be unique per attempt. */
+export interface LeaseRequest {
+  readonly key: string
+  readonly holder: string
+  readonly stamp: Stamp
+  readonly leaseMs: number
+}
+
+/** The answer to a lease request. */
+export interface LeaseReply {
+  /** The lease's exact text when it is ours, else null. */
+  readonly lease: string | null
+  /** The own fence: the load's stamp is the greater of it and the stamp asked with. */
+  readonly fence: FenceRecord | null
+  /** The stored value, read *after* the lease: a holder that stored in between is not loaded again. */
+  readonly value: string | null
+  /** See `TouchReply.evictionMark`. */
+  readonly evictionMark: string
+}
+
+/** The answer to a touch of several fences. */
+export interface TouchReply {
+  /** In the order of the tags; null where a fence newer than the stamp refused. */
+  readonly incarnations: readonly (string | null)[]
+  /** The fences that refused. */
+  readonly newer: readonly { readonly tag: Tag; readonly stamp: Stamp }[]
+  /** Equal marks at lease and touch: no fence was evicted in between. Constant where the server never evicts. */
+  readonly evictionMark: string
+}
+
+/** A value to store under a lease. */
+export interface StoreRequest {
+  readonly key: string
+  readonly lease: string
+  /** As `encodeValue` writes it. */
+  readonly value: string
+  readonly ttlMs: number
+}
+
+/** Reads values and fences; no call changes anything. */
+export interface ValueReader {
+  value(key: string): Promise<string | null>
+  /** One answer per tag, in order. */
+  fences(tags: readonly Tag[]): Promise<readonly (FenceRecord | null)[]>
+}
+
+/** The reader's writing half: every call touches only slots of one key or tag and may be lost without harm. */
+export interface FillStore {
+  lease(request: LeaseRequest): Promise<LeaseReply>
+  /** Makes every fence exist for at least `longMs`, unless one is newer than `stamp`. */
+  touch(tags: readonly Tag[], stamp: Stamp, longMs: number): Promise<TouchReply>
+  /** Stores only while exactly this lease is held, and drops it. Tells whether it did. */
+  store(request: StoreRequest): Promise<boolean>
+  /** Drops exactly this lease, so that waiters need not sit out its life. */
+  release(key: string, lease: string): Promise<void>
+}
+
+/** All of `w` at one instant. */
+export interface Attachment {
+  readonly generation: number
+  /** Greatest fence applied when the tail began. */
+  readonly start: Stamp
+  readonly everything: Stamp
+  /** Class → fence. */
+  readonly classes: ReadonlyMap<string, Stamp>
+  /** Minimum watermark stamp over all partitions; '' unless every one has delivered a watermark. */
+  readonly watermark: Stamp | ''
+  /** Minimum echo (µs) over all partitions; '' likewise. */
+  readonly echo: string
+  /** Nonce and id of the newest bus entry. */
+  readonly nonce: string
+  readonly id: string
+}
+
+/** A bus entry as the tail reads it. */
+export interface BusMessage {
+  readonly id: string
+  readonly nonce: string
+  readonly predecessor: string
+  readonly fences: readonly BusFence[]
+  readonly watermark: Stamp | ''
+  readonly echo: string
+}
+
+/** Feeds the tail. */
+export interface BusReader {
+  /** Answers where a tail begins; null without `w`. */
+  attach(): Promise<Attachment | null>
+  /** Waits at most `blockMs` for entries behind `after`; rejects when the connection is lost. */
+  read(after: string, blockMs: number): Promise<readonly BusMessage[]>
+  /** Reports the last applied entry of a process, with Redis' own time. */
+  ack(processId: string, id: string): Promise<void>
+  /** Withdraws a process. */
+  withdraw(processId: string): Promise<void>
+}
+
+/** Redis as a reading process uses it, or what stands in for it. */
+export interface CacheStore {
+  readonly values: ValueReader
+  readonly fills: FillStore
+  readonly bus: BusReader
+  /** Reads Redis' own clock, µs since the Unix epoch. */
+  timeUs(): Promise<bigint>
+  connect(): Promise<void>
+  close(): Promise<void>
+}

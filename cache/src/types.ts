@@ -1,0 +1,202 @@
+import type { BusFence, Stamp } from '@lockstep/schemas'
+import type { Redis } from 'ioredis'
+import type { CacheStore } from './store.ts'
+
+/** Where a value came from: this process, Redis, an own load, another reader's load, or (opted in) past its contract. */
+export type Layer = 'l1' | 'l2' | 'load' | 'coalesced' | 'stale'
+
+/** Turns values into text and back; JSON unless told otherwise. `decode(encode(v))` is what readers get. */
+export interface Codec<V> {
+  encode(value: V): string
+  decode(text: string): V
+}
+
+/** What a loader is told. */
+export interface LoadContext {
+  /** Stamp the value will carry; null while the process has learned none, in which case nothing is stored. */
+  readonly stamp: Stamp | null
+  /** Aborts at `loadTimeoutMs` and when the cache stops. */
+  readonly signal: AbortSignal
+}
+
+/** Describes one kind of cached value. */
+export interface EntryDefinition<Args, V> {
+  /** Names the value, `class:rest`; it is also the value's own tag, so it must be unique among all entries. */
+  key(args: Args): string
+  /** Reads the value from the primary, beginning its statement only when called; null = there is none. */
+  load(args: Args, context: LoadContext): Promise<V | null>
+  /** Names everything else the value depends on; also asked for an absent value. */
+  tags(value: V | null, args: Args): readonly string[]
+  readonly ttlMs: number
+  /** Contract of this entry, ms; the cache's unless given. */
+  readonly maxStalenessMs?: number | undefined
+  /** How long "there is none" is kept, ms; `ttlMs` unless given, 0 = not at all. */
+  readonly negativeTtlMs?: number | undefined
+  readonly codec?: Codec<V> | undefined
+}
+
+/** How one read may be answered. */
+export interface ReadOptions {
+  /** Accept nothing older. Only from an own commit or a *verified* token: the process learns it. */
+  readonly token?: Stamp | null | undefined
+  /** Where the loader fails or is overloaded, answer a value past its contract, labelled `stale`. */
+  readonly allowStale?: boolean | undefined
+}
+
+/** A value and what is known about it. Treat `value` as immutable: readers share it. */
+export interface ReadResult<V> {
+  readonly value: V | null
+  /** Null only where the process has learned no stamp. */
+  readonly stamp: Stamp | null
+  /** The own tag first. */
+  readonly tags: readonly string[]
+  readonly layer: Layer
+  /** Time since the value was loaded, ms. */
+  readonly ageMs: number
+  /** Whether the value is in Redis now, as far as this read knows. */
+  readonly stored: boolean
+  readonly stale: boolean
+}
+
+/** Reads one kind of value. */
+export interface Entry<Args, V> {
+  readonly name: string
+  /** Answers the value only. @throws CacheError, or what the loader throws. */
+  get(args: Args, options?: ReadOptions): Promise<V | null>
+  /** Answers the value with its stamp, tags and layer. @throws as `get`. */
+  read(args: Args, options?: ReadOptions): Promise<ReadResult<V>>
+  /** Looks into L1 only, within the contract; undefined = not there. Counts no hit and moves nothing. */
+  peek(args: Args): ReadResult<V> | undefined
+  /** Invalidates the value by its own tag; see `Cache.invalidate`. */
+  invalidate(args: Args, stamp: Stamp): Promise<void>
+}
+
+/** Called after a bus entry took effect in this process. */
+export type InvalidationListener = (fences: readonly BusFence[], busId: string) => void
+
+/** Switches protections off so that tests can show what each of them holds. Never for production. */
+export interface UnsafeSwitches {
+  /** Ignores every fence: bus entries evict nothing, values are not compared with fences, touches not honoured. */
+  readonly ignoreFences?: boolean | undefined
+  /** Serves L1 and L2 however old the applied watermark is. */
+  readonly ignoreFreshness?: boolean | undefined
+  /** Loads without a lease, one load per process instead of one. */
+  readonly noLease?: boolean | undefined
+  /** Does not compare a bus entry's predecessor with the entry read before. */
+  readonly ignoreGaps?: boolean | undefined
+  /** Promotes from Redis to L1 without asking the mirror. */
+  readonly blindPromotion?: boolean | undefined
+  /** Shares any load in flight with any reader. */
+  readonly shareAnyFlight?: boolean | undefined
+  /** Reads the stamp after the load instead of before it. */
+  readonly stampAfterLoad?: boolean | undefined
+  /** Keeps the clock mapping over a jump of the wall clock. */
+  readonly ignoreClockJump?: boolean | undefined
+}
+
+/** Options of `createCache`. */
+export interface CacheOptions {
+  /** A URL, a client (only its connection options are used: the cache opens its own), or null for no Redis at all. */
+  readonly redis: { readonly url: string } | Redis | null
+  /** The database's name; prefixes every key. */
+  readonly namespace: string
+  /** Contract, ms. Default 5,000. */
+  readonly maxStalenessMs?: number | undefined
+  /** Default 64 MiB, no bound on entries. */
+  readonly l1?: { readonly maxBytes?: number | undefined; readonly maxEntries?: number | undefined } | undefined
+  /** Loads that may run at once in this process. Default 20. */
+  readonly maxConcurrentLoads?: number | undefined
+  /** How long a load may wait for its turn, ms. Default 1,000. */
+  readonly loadQueueMs?: number | undefined
+  /** How long a load may run, ms, and so how long its lease lives. Default 10,000, at most 20,000. */
+  readonly loadTimeoutMs?: number | undefined
+  /** Default 100. */
+  readonly commandTimeoutMs?: number | undefined
+  /** Must be the least fence life the invalidator uses, ms. Default 30,000. */
+  readonly shortFenceMs?: number | undefined
+  /** Name in the acks hash; must be unique. Default random. */
+  readonly processId?: string | undefined
+  /** Told of state changes and swallowed failures. */
+  readonly events?: CacheEvents | undefined
+  /** Takes the place of Redis; for tests and for a process that has none. */
+  readonly store?: CacheStore | undefined
+  readonly clock?: CacheClock | undefined
+  /** 0 ≤ x < 1; jitters polling. */
+  readonly random?: (() => number) | undefined
+  readonly unsafe?: UnsafeSwitches | undefined
+}
+
+/** Observers; all optional. A throwing observer is the caller's bug and is not caught. */
+export interface CacheEvents {
+  /** The tail attached, after a flush of L1 and mirror. */
+  readonly attached?: ((position: string) => void) | undefined
+  /** The bus had a gap, or a new generation began. */
+  readonly flushed?: ((reason: string) => void) | undefined
+  /** A failure that the cache lived through. */
+  readonly failed?: ((error: unknown, doing: string) => void) | undefined
+}
+
+/** The two clocks of this process, and how it waits. */
+export interface CacheClock {
+  /** Monotonic ms. */
+  now(): number
+  /** Wall clock, ms since the Unix epoch: only compared with the monotonic clock, to notice a suspended machine. */
+  wall(): number
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+}
+
+/** Counters since start, and sizes now. */
+export interface CacheStats {
+  readonly l1Hit: number
+  readonly l2Hit: number
+  /** Reads that found nothing valid and began a load or waited for another process' load. */
+  readonly miss: number
+  readonly loads: number
+  readonly loadFailed: number
+  /** Readers that shared another reader's work. */
+  readonly coalesced: number
+  /** Reads that skipped both layers because nothing vouched for them. */
+  readonly bypass: number
+  readonly stored: number
+  /** Fills that a fence, a lost lease or an eviction kept out of Redis. */
+  readonly rejected: number
+  readonly stale: number
+  readonly overloaded: number
+  readonly redisErrors: number
+  /** Entries removed from L1 by fences. */
+  readonly evicted: number
+  readonly flushes: number
+  readonly attaches: number
+  readonly l1Entries: number
+  readonly l1Bytes: number
+  readonly mirrorFences: number
+  readonly loadsInFlight: number
+  /** Last applied bus id; null before the first attach. */
+  readonly tailPosition: string | null
+  readonly tailAttached: boolean
+}
+
+/** The cache of one process for one database. */
+export interface Cache {
+  /** Connects and attaches the tail. Resolves after the first attempt, also when Redis is down. */
+  start(): Promise<void>
+  stop(): Promise<void>
+  define<Args, V>(name: string, definition: EntryDefinition<Args, V>): Entry<Args, V>
+  /**
+   * Write-path invalidation: learns the stamp (of a snapshot taken after the commit) and fences the tags here and in Redis.
+   * Other processes hear of it through the log. @throws CacheError when Redis did not answer; the own layers are done then.
+   */
+  invalidate(tags: readonly string[], stamp: Stamp): Promise<void>
+  /** Takes note of a snapshot of the primary: from an own commit or a verified token, never from an untrusted client. */
+  learn(stamp: Stamp): void
+  newestStamp(): Stamp | null
+  /** Generation of the epoch as this process knows it; null before the first attach. */
+  generation(): number | null
+  /** Age of what this process has applied, ms; null = cannot vouch. */
+  freshnessAgeMs(): number | null
+  /** Whether one of the tags was, or may have been, fenced within the last `ms`. */
+  fencedWithin(tags: readonly string[], ms: number): boolean
+  stats(): CacheStats
+  /** Listens to applied bus entries; call the result to stop. */
+  onInvalidated(listener: InvalidationListener): () => void
+}
