@@ -19,7 +19,8 @@ export const BIGINT_LONG = avro.types.LongType.__with(
     fromBuffer: readZigzag,
     fromJSON: BigInt,
     toJSON: Number,
-    isValid: (value: unknown) => typeof value === 'bigint' && value <= MAX && value >= MIN,
+    // The range is checked on writing: avsc's own report of an invalid value cannot print a bigint.
+    isValid: (value: unknown) => typeof value === 'bigint',
     compare: (a: bigint, b: bigint) => (a === b ? 0 : a < b ? -1 : 1),
   },
   true,
@@ -33,6 +34,7 @@ function writeZigzag(value: bigint): Buffer {
     for (; rest >= 128; rest = Math.floor(rest / 128)) scratch[length++] = (rest % 128) | 0x80
     scratch[length++] = rest
   } else {
+    if (value > MAX || value < MIN) throw new RangeError('a long must fit into 64 bits')
     let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n))
     for (; rest >= 128n; rest >>= 7n) scratch[length++] = Number(rest & 0x7fn) | 0x80
     scratch[length++] = Number(rest)

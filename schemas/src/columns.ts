@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer'
 import { UndecodableError } from './errors.ts'
 import type { Columns } from './events.ts'
 
@@ -8,6 +9,8 @@ const KIND_TEXT = 1
 const MAX_VARINT_BYTES = 5
 // Postgres allows 1,600 columns in a table and 1,664 in a tuple (MaxTupleAttributeNumber).
 const MAX_COLUMNS = 1664
+// Measured on Node 24: up to about this length a loop beats Buffer.write (8 characters: 50 against 70 ns for two texts).
+const SHORT = 16
 // UTF-8's worst case per UTF-16 unit.
 const WORST_BYTES_PER_UNIT = 3
 
@@ -44,7 +47,8 @@ export function writeColumns(columns: Columns, target: Buffer, start: number): n
 export function readColumns(bytes: Buffer): Columns {
   if (bytes.length === 0) return EMPTY
   const columns = Object.create(null) as Record<string, string | null>
-  const cursor: Cursor = { bytes, position: 0 }
+  // One native call for all text where that is possible: slices of one string cost a tenth of a call each.
+  const cursor: Cursor = { bytes, ascii: isAscii(bytes) ? bytes.toString('latin1') : undefined, position: 0 }
   for (let count = 0; cursor.position < bytes.length; count++) {
     if (count === MAX_COLUMNS) throw new UndecodableError('LOCKSTEP_SCHEMA_MALFORMED', 'a row lists too many columns')
     const name = readText(cursor)
@@ -60,10 +64,28 @@ export function readColumns(bytes: Buffer): Columns {
 
 interface Cursor {
   readonly bytes: Buffer
+  readonly ascii: string | undefined
   position: number
 }
 
 function writeText(text: string, target: Buffer, start: number): number {
+  return writeShortAscii(text, target, start) ?? writeAnyText(text, target, start)
+}
+
+/** Spares keys and names the native call; answers undefined for other text. */
+function writeShortAscii(text: string, target: Buffer, start: number): number | undefined {
+  const length = text.length
+  if (length > SHORT) return undefined
+  for (let index = 0; index < length; index++) {
+    const unit = text.charCodeAt(index)
+    if (unit >= 128) return undefined
+    target[start + 1 + index] = unit
+  }
+  target[start] = length
+  return start + 1 + length
+}
+
+function writeAnyText(text: string, target: Buffer, start: number): number {
   // The length stands in front but is known afterwards: text is written as if one byte held it, and moved if not.
   const written = target.write(text, start + 1)
   if (written < 128) {
@@ -99,7 +121,7 @@ function readText(cursor: Cursor): string {
   const start = cursor.position
   cursor.position += length
   if (cursor.position > cursor.bytes.length) throw truncated()
-  return cursor.bytes.toString('utf8', start, cursor.position)
+  return cursor.ascii?.slice(start, cursor.position) ?? cursor.bytes.toString('utf8', start, cursor.position)
 }
 
 function truncated(): UndecodableError {

@@ -5,40 +5,40 @@ export type SchemaDisposition = 'poison' | 'config'
 export const SCHEMA_ERRORS = {
   LOCKSTEP_SCHEMA_FRAMING: {
     disposition: 'poison',
-    summary: 'the bytes do not begin with the single-object marker',
-    action: 'Find out who else writes to the topic; nothing but Lockstep may. Confluent framing is not read.',
+    message: 'the bytes do not begin with the single-object marker',
+    remedy: 'Find out who else writes to the topic; nothing but Lockstep may. Confluent framing is not read.',
   },
   LOCKSTEP_SCHEMA_FINGERPRINT: {
     disposition: 'poison',
-    summary: 'the bytes were written with a schema this version does not know',
-    action: 'Upgrade this process: a newer one wrote the record.',
+    message: 'the bytes were written with a schema this version does not know',
+    remedy: 'Upgrade this process: a newer one wrote the record.',
   },
   LOCKSTEP_SCHEMA_TRUNCATED: {
     disposition: 'poison',
-    summary: 'the bytes end inside a field',
-    action: 'Check the message size limits between producer and broker.',
+    message: 'the bytes end inside a field',
+    remedy: 'Check the message size limits between producer and broker.',
   },
   LOCKSTEP_SCHEMA_TRAILING: {
     disposition: 'poison',
-    summary: 'bytes follow the end of the record',
-    action: 'Find out who else writes to the topic; nothing but Lockstep may.',
+    message: 'bytes follow the end of the record',
+    remedy: 'Find out who else writes to the topic; nothing but Lockstep may.',
   },
   LOCKSTEP_SCHEMA_MALFORMED: {
     disposition: 'poison',
-    summary: 'a field holds a value that no Lockstep process writes',
-    action: 'Find out who else writes to the topic; nothing but Lockstep may.',
+    message: 'a field holds a value that no Lockstep process writes',
+    remedy: 'Find out who else writes to the topic; nothing but Lockstep may.',
   },
   LOCKSTEP_SCHEMA_CONTROL: {
     disposition: 'poison',
-    summary: 'a control message is not JSON of a known form',
-    action: 'Upgrade the connector before the other services, or find out who else writes to the topic.',
+    message: 'a control message is not JSON of a known form',
+    remedy: 'Upgrade the connector before the other services, or find out who else writes to the topic.',
   },
   LOCKSTEP_SCHEMA_RULES: {
     disposition: 'config',
-    summary: 'lockstep.rules.yaml has faults',
-    action: 'Mend every fault listed; each names its place and its remedy.',
+    message: 'lockstep.rules.yaml has faults',
+    remedy: 'Mend every fault listed; each names its place and its remedy.',
   },
-} as const satisfies Record<string, { disposition: SchemaDisposition; summary: string; action: string }>
+} as const satisfies Record<string, { disposition: SchemaDisposition; message: string; remedy: string }>
 
 /** Names one row of {@link SCHEMA_ERRORS}. */
 export type SchemaErrorCode = keyof typeof SCHEMA_ERRORS
