@@ -37,7 +37,10 @@ export function decodeEvent(bytes: Buffer): LogEvent {
       `a record has at least ${HEADER_BYTES} bytes, not ${bytes.length}`,
     )
   if (bytes.readUInt16BE(0) !== MARKER)
-    throw new UndecodableError('LOCKSTEP_SCHEMA_FRAMING', 'the bytes do not begin with the single-object marker c301')
+    throw new UndecodableError(
+      'LOCKSTEP_SCHEMA_FRAMING',
+      'the bytes do not begin with the single-object marker c301; Confluent framing is not read',
+    )
   const fingerprint = bytes.readBigUInt64LE(2)
   const reader = READERS.get(fingerprint)
   if (!reader) {

@@ -70,6 +70,7 @@ describe('schemas/rules: tags of a change', () => {
   test('a watched rule fires when the old value of a watched column is unknown', () => {
     const { currency: _, ...partial } = row
     expect(tags('update', { before: partial, after: row })).toContain('price:42')
+    expect(tags('update', { before: partial, after: partial })).toContain('price:42')
   })
 
   test('a watched column that was not sent again did not change', () => {

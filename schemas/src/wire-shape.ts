@@ -17,6 +17,7 @@ export function assertWireShape(schema: WireSchema, bytes: Buffer, start: number
     else if (field.type === 'boolean') position += 1
     else position = skipVarint(bytes, position, field.type === 'long' ? LONG_BYTES : INT_BYTES)
   }
+  // Positions past the end read as undefined or arrive here: nothing was read from there.
   if (position > bytes.length) throw truncated()
   if (position < bytes.length)
     throw new UndecodableError('LOCKSTEP_SCHEMA_TRAILING', `${bytes.length - position} bytes follow the record`)
@@ -41,9 +42,7 @@ function skipBlock(bytes: Buffer, start: number): number {
     factor *= 128
     if (byte >= 0x80) continue
     if (length % 2 === 1) throw new UndecodableError('LOCKSTEP_SCHEMA_MALFORMED', 'a length is negative')
-    const end = position + 1 + length / 2
-    if (end > bytes.length) throw truncated()
-    return end
+    return position + 1 + length / 2
   }
   throw new UndecodableError('LOCKSTEP_SCHEMA_MALFORMED', `a length is longer than ${INT_BYTES} bytes`)
 }
