@@ -5,6 +5,7 @@ import type { Tag } from './tag.ts'
 /** `null` is SQL NULL; a column that is absent from the map was not sent (unchanged TOAST, or outside the identity). */
 export type Columns = Readonly<Record<string, string | null>>
 
+/** Names what happened; `unknown` also stands for operations that only a newer version knows. */
 export type ChangeOp = 'insert' | 'update' | 'delete' | 'truncate' | 'bulk' | 'unknown'
 
 /** One row change, or (truncate, bulk, unknown) one change of the whole table. Values are Postgres text. */
@@ -84,6 +85,7 @@ export type ControlMessage =
   /** Asks for a generation above `above`; ignored when the connector already owns one. */
   | { readonly kind: 'new-generation'; readonly above: number; readonly reason: string; readonly edge: boolean }
 
+/** Is any record of the log, except those of `control`. */
 export type LogEvent = Change | Watermark | Flush | PurgeCommand | DeadLetter
 
 /** One line of a bus entry: `[tag, stamp, commit time in ms since the epoch]`. Class tags and `*` stand beside plain ones. */

@@ -1,6 +1,7 @@
 /** A position in the write-ahead log, unsigned 64 bit. */
 export type Lsn = bigint & { readonly __brand: 'Lsn' }
 
+/** Precedes every position. */
 export const ZERO_LSN = 0n as Lsn
 const TEXT = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/
 
@@ -16,6 +17,7 @@ export function formatLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`
 }
 
+/** Answers the later of two positions. */
 export function maxLsn(a: Lsn, b: Lsn): Lsn {
   return a < b ? b : a
 }

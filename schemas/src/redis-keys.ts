@@ -11,6 +11,7 @@ export interface RedisKeys {
   lease(key: string): string
 }
 
+/** Names the keys of a namespace. Cluster hash tags keep what one script touches in one slot. */
 export function redisKeys(namespace: string): RedisKeys {
   return {
     watermark: `{${namespace}}:w`,

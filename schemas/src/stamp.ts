@@ -15,6 +15,7 @@ export interface Snapshot {
   readonly xip: readonly bigint[]
 }
 
+/** Counts the hex digits of a stamp: 8 of the generation, 20 of the clock. */
 export const STAMP_LENGTH = 28
 const CLOCK_LENGTH = 20
 const MAX_RUNNING = 0xffffn
@@ -65,10 +66,12 @@ export function epochStart(generation: number): Stamp {
   return stampOf(generation, '0'.repeat(CLOCK_LENGTH) as Clock)
 }
 
+/** Reads the generation, without checking the stamp. */
 export function generationOf(stamp: Stamp): number {
   return Number.parseInt(stamp.slice(0, 8), 16)
 }
 
+/** Answers the newer of two stamps. */
 export function maxStamp(a: Stamp, b: Stamp): Stamp {
   return a < b ? b : a
 }

@@ -19,6 +19,7 @@ export function classTag(tagClass: string): Tag {
   return `${tagClass}:*` as Tag
 }
 
+/** Tells whether a fence of this tag covers a whole class. */
 export function isClassTag(tag: Tag): boolean {
   return tag.endsWith(':*')
 }
