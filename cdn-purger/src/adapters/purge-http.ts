@@ -1,0 +1,100 @@
+import { Pool } from 'undici'
+import type { PurgeReply } from '../ports.ts'
+
+/** How to reach a purge endpoint. */
+export interface PurgeHttpOptions {
+  /** Scheme, host and port; a path is for the caller. */
+  readonly origin: string
+  /** Connections kept open; one per request in flight. */
+  readonly connections: number
+  /** Longest wait for a connection, for the header and for the whole body, ms. */
+  readonly timeoutMs: number
+  /** Wall clock, ms, for a Retry-After that names a date. */
+  readonly wallMs: () => number
+}
+
+/** One purge request. */
+export interface PurgeCall {
+  readonly method: string
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | undefined
+}
+
+// The largest honest answer is Fastly's map of 256 keys to ids, about 30 kB.
+const MAX_REPLY_BYTES = 262_144
+const DENIED = new Set([401, 403, 404, 405])
+const REFUSED = new Set([400, 413, 414, 422, 431])
+
+/** Sends purge requests over kept-alive connections and classifies the answers; follows no redirect. */
+export class PurgeHttp {
+  readonly #pool: Pool
+  readonly #options: PurgeHttpOptions
+
+  constructor(options: PurgeHttpOptions) {
+    const { timeoutMs, connections, origin } = options
+    this.#options = options
+    this.#pool = new Pool(origin, {
+      connections,
+      pipelining: 1,
+      connect: { timeout: timeoutMs },
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+      keepAliveTimeout: 30_000,
+    })
+  }
+
+  /** Resolves to what the answer means; `objectsOf` reads the count from a 2xx body. Rejects only when aborted. */
+  async call(call: PurgeCall, objectsOf: (body: string) => number | null, signal: AbortSignal): Promise<PurgeReply> {
+    const { method, path, headers, body = null } = call
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#options.timeoutMs)])
+    try {
+      // `Dispatcher.HttpMethod` lists the common ones; any token is a method.
+      const request = { method: method as 'POST', path, headers, body, signal: limit }
+      const response = await this.#pool.request(request)
+      const text = await readText(response.body, MAX_REPLY_BYTES)
+      const retryAfter = response.headers['retry-after']
+      return this.#classify(response.statusCode, { text, retryAfter, objectsOf })
+    } catch (error) {
+      signal.throwIfAborted()
+      return { kind: 'unavailable', detail: error instanceof Error ? `${error.name}: ${error.message}` : 'unknown' }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  #classify(
+    status: number,
+    answer: { text: string; retryAfter: string | string[] | undefined; objectsOf: (body: string) => number | null },
+  ): PurgeReply {
+    const detail = `status ${status}`
+    if (status >= 200 && status < 300) return { kind: 'purged', objects: answer.objectsOf(answer.text) }
+    if (status === 429)
+      return { kind: 'throttled', retryAfterMs: retryAfterMs(answer.retryAfter, this.#options.wallMs()) }
+    if (REFUSED.has(status)) return { kind: 'refused', detail }
+    if (DENIED.has(status) || (status >= 300 && status < 400)) return { kind: 'denied', detail }
+    return { kind: 'unavailable', detail }
+  }
+}
+
+/** Reads Retry-After, seconds or a date, as ms from now; null when absent or unreadable. */
+export function retryAfterMs(field: string | string[] | undefined, wallMs: number): number | null {
+  const text = Array.isArray(field) ? field[0] : field
+  if (text === undefined) return null
+  if (/^\d+$/.test(text)) return Number(text) * 1000
+  const date = Date.parse(text)
+  return Number.isNaN(date) ? null : Math.max(0, date - wallMs)
+}
+
+async function readText(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new RangeError(`the answer is larger than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}

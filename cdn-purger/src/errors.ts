@@ -1,0 +1,30 @@
+import { defineErrors } from '@lockstep/runtime'
+
+/** Errors of the purger: code → disposition, message, what to do. */
+export const CDN_ERRORS = {
+  LOCKSTEP_CDN_UNDECODABLE: {
+    disposition: 'poison',
+    message: 'a record of the purge topic is no purge command',
+    remedy:
+      'Look at the dead letter: another program writes to the topic, or a newer version wrote it. Upgrade the purger first.',
+  },
+  LOCKSTEP_CDN_KEY_REFUSED: {
+    disposition: 'poison',
+    message: 'an edge refuses the key of a purge command',
+    remedy: 'Compare the limits in the configuration with those of the provider; purge the key by hand if it matters.',
+  },
+  LOCKSTEP_CDN_BAD_TIERS: {
+    disposition: 'config',
+    message: 'the list of tiers cannot be read: {reason}',
+    remedy:
+      'Set LOCKSTEP_PURGER_TIERS to tiers from the origin outward, as in varnish+http://shield:6081;varnish+http://edge:6081.',
+  },
+  LOCKSTEP_CDN_TOKEN_MISSING: {
+    disposition: 'config',
+    message: 'no token for the {provider} tiers',
+    remedy: 'Set the token option that the message names, or its _FILE variant.',
+  },
+} as const
+
+/** Makes an error of this room. */
+export const fail = defineErrors('cdn-purger', CDN_ERRORS)

@@ -1,0 +1,80 @@
+import { EVICTION_BUCKETS, LatencyRecorder } from '@lockstep/runtime'
+import type { MetricsRegistry, TimeSource } from '@lockstep/runtime'
+import type { PurgeReply } from './ports.ts'
+import type { Purge } from './purge.ts'
+
+/** One answered request. */
+export interface Answer {
+  readonly reply: PurgeReply
+  readonly keys: number
+  readonly phase: 'live' | 'rebound'
+}
+
+/** Every instrument of the room. */
+export interface PurgerMetrics {
+  /** Commit to the acknowledgement of the live purge by the last tier, ms. */
+  readonly commitToEdge: LatencyRecorder
+  answered(provider: string, answer: Answer): void
+  /** Notes a live purge that all tiers have. */
+  purged(purge: Purge): void
+  barrierTimedOut(count: number): void
+  deadLettered(code: string): void
+  backlog(keys: number, oldestAgeMs: number): void
+}
+
+// One key up to the largest batch any provider takes.
+const BATCH_KEYS = [1, 2, 5, 10, 20, 50, 100, 200, 256]
+
+/** Declares the instruments in `registry`. */
+export function createPurgerMetrics(registry: MetricsRegistry, time: TimeSource): PurgerMetrics {
+  const commitToEdge = new LatencyRecorder()
+  const evict = registry.histogram(
+    'lockstep_commit_to_evict_seconds',
+    'Time from commit until a layer no longer serves the old value.',
+    EVICTION_BUCKETS,
+    ['layer'],
+  )
+  const requests = registry.counter('lockstep_purge_requests_total', 'Purge requests by answer.', [
+    'provider',
+    'outcome',
+  ])
+  const keys = registry.histogram('lockstep_purge_batch_keys', 'Keys per purge request.', BATCH_KEYS, ['provider'])
+  const throttled = registry.counter('lockstep_purge_throttled_total', 'Requests an edge throttled.', ['provider'])
+  const catches = registry.counter(
+    'lockstep_purge_rebound_catches_total',
+    'Objects a rebound removed: stored after the live purge of their tag.',
+    ['provider'],
+  )
+  const timeouts = registry.counter(
+    'lockstep_purge_barrier_timeouts_total',
+    'Purges sent before every live process had applied them.',
+  )
+  const deadLetters = registry.counter('lockstep_dlq_records_total', 'Records put into the dead-letter topic.', [
+    'error_code',
+  ])
+  const backlogKeys = registry.gauge('lockstep_purge_backlog_keys', 'Tags waiting for their live purge.')
+  const oldestAge = registry.gauge(
+    'lockstep_purge_oldest_age_seconds',
+    'Age of the oldest tag waiting for its live purge.',
+  )
+  return {
+    commitToEdge,
+    answered(provider, { reply, keys: count, phase }) {
+      requests.inc({ provider, outcome: reply.kind })
+      keys.observe(count, { provider })
+      if (reply.kind === 'throttled') throttled.inc({ provider })
+      if (reply.kind === 'purged' && phase === 'rebound' && reply.objects) catches.inc({ provider }, reply.objects)
+    },
+    purged({ commitTimeUs }) {
+      const ms = Math.max(0, time.wallMs() - Number(commitTimeUs) / 1000)
+      commitToEdge.record(ms)
+      evict.observe(ms / 1000, { layer: 'cdn' })
+    },
+    barrierTimedOut: (count) => timeouts.inc({}, count),
+    deadLettered: (code) => deadLetters.inc({ error_code: code }),
+    backlog(count, oldestAgeMs) {
+      backlogKeys.set(count)
+      oldestAge.set(oldestAgeMs / 1000)
+    },
+  }
+}

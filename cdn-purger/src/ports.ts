@@ -1,0 +1,52 @@
+/** What an edge said of a purge request. A provider classifies its own answers; the lane decides what follows. */
+export type PurgeReply =
+  /** Done everywhere the provider answers for. `objects`: how many it removed, null when it does not say. */
+  | { readonly kind: 'purged'; readonly objects: number | null }
+  /** Too many requests: none of the keys was purged, and none is refused. */
+  | { readonly kind: 'throttled'; readonly retryAfterMs: number | null }
+  /** The request itself is at fault (400, 413, 431); none of the keys was purged. */
+  | { readonly kind: 'refused'; readonly detail: string }
+  /** Credentials or address are wrong (401, 403, 404, redirects): nothing will succeed until an operator acts. */
+  | { readonly kind: 'denied'; readonly detail: string }
+  /** The outcome is unknown: timeout, broken connection, 5xx. Purging again is harmless. */
+  | { readonly kind: 'unavailable'; readonly detail: string }
+
+/** Bounds of one purge request. Limits of vendors change, so all of them come from configuration. */
+export interface PurgeLimits {
+  readonly maxKeys: number
+  /** Bytes of all keys of a request, each with one separator. */
+  readonly maxBytes: number
+}
+
+/** One cache tier that can purge by surrogate key. */
+export interface EdgeProvider {
+  /** Unique among the tiers; a metric label. */
+  readonly name: string
+  readonly limits: PurgeLimits
+  /** Purges all keys or none; idempotent. Rejects only when `signal` aborts. Unknown keys are no fault. */
+  purge(keys: readonly string[], signal: AbortSignal): Promise<PurgeReply>
+  /** Removes everything; idempotent. Rejects only when `signal` aborts. */
+  purgeAll(signal: AbortSignal): Promise<PurgeReply>
+  close(): Promise<void>
+}
+
+/** How far one process has applied the bus. */
+export interface ProcessAck {
+  readonly process: string
+  readonly busId: string
+  /** Redis' time of the acknowledgement, ms. */
+  readonly atMs: number
+}
+
+/** All acknowledgements and Redis' own time, read in one step. */
+export interface AckView {
+  readonly nowMs: number
+  readonly acks: readonly ProcessAck[]
+}
+
+/** Where processes say how far they have applied the bus. */
+export interface ProcessAcks {
+  /** Rejects when the store cannot be read in time; the caller then waits for its deadline. */
+  read(): Promise<AckView>
+  close(): Promise<void>
+}

@@ -1,0 +1,30 @@
+import type { PurgeCommand, SurrogateKey, Tag } from '@lockstep/schemas'
+import type { TicketSet } from './tickets.ts'
+
+/** One tag on its way to the edge, with everything that was merged into it. */
+export interface Purge {
+  readonly tag: Tag
+  readonly key: SurrogateKey
+  /** The rebound is the second purge, for fetches that were in flight during the live one. */
+  readonly phase: 'live' | 'rebound'
+  /** The command with the greatest stamp. */
+  readonly command: PurgeCommand
+  /** Commit time of the earliest command merged into this purge, µs since the Unix epoch. */
+  readonly commitTimeUs: bigint
+  /** When the earliest command arrived, by the monotonic clock. */
+  readonly arrivedMs: number
+  readonly source: RecordPosition
+  readonly tickets: TicketSet
+}
+
+/** Where in the log the command of a purge stands. */
+export interface RecordPosition {
+  readonly partition: number
+  readonly offset: bigint
+}
+
+/** A command as it was received. */
+export interface ReceivedCommand {
+  readonly command: PurgeCommand
+  readonly source: RecordPosition
+}
