@@ -1,0 +1,244 @@
+import { TOPICS } from '@lockstep/runtime'
+import type { EventLog, LogRecord } from '@lockstep/runtime'
+import { EVERYTHING, ZERO_LSN, encodeEvent, epochStart, isClassTag } from '@lockstep/schemas'
+import type { DeadLetter } from '@lockstep/schemas'
+import { busFenceOf, coalesce } from './coalesce.ts'
+import type { Effect, Item } from './derive.ts'
+import type { GenerationNeed } from './generation-requests.ts'
+import type { InvalidatorMetrics } from './metrics.ts'
+import { judge } from './position.ts'
+import type { PartitionMemory, Verdict } from './position.ts'
+import { lastWatermark, newestGeneration, planSteps } from './plan.ts'
+import type { ApplyStep, OpenStep } from './plan.ts'
+import type { FenceWriter } from './ports.ts'
+import { NO_BUS_ENTRY, PurgeLedger } from './purge-ledger.ts'
+
+/** One batch, read: where it stands in the log and what its records ask for. */
+export interface DerivedBatch {
+  readonly partition: number
+  /** Offset that the log was asked for. */
+  readonly firstOffset: bigint
+  readonly nextOffset: bigint
+  readonly items: readonly Item[]
+}
+
+/** `done`: every effect is durable. `rewind`: nothing of the batch counts, deliver again from `to`; `w` stands at `stands`. */
+export type Outcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'rewind'; readonly to: bigint; readonly stands: bigint }
+
+/** What applying needs; all of it may fail at any call, and then the batch is applied again from its start. */
+export interface ApplyDeps {
+  readonly writer: FenceWriter
+  readonly log: Pick<EventLog, 'produce'>
+  readonly ask: (need: GenerationNeed) => Promise<unknown>
+  readonly metrics: InvalidatorMetrics
+  /** Wall clock, µs since the Unix epoch; for measuring only. */
+  readonly wallUs: () => bigint
+  /** Breaks the promise on purpose: class fences and the bus move, plain fences do not. Tests only. */
+  readonly unsafeSkipFences?: boolean | undefined
+}
+
+// A pipeline of 1,000 scripts keeps Redis busy for about 5 ms: other clients' commands wait no longer than that.
+const FENCES_PER_CALL = 1_000
+// One request to the log; a batch of 500 records rarely owes more.
+const RECORDS_PER_PRODUCE = 1_000
+// `w` moves under us only when another process owns the partition too; it is then that process's turn.
+const MAX_ANSWERS_PER_STEP = 8
+
+/**
+ * Applies one batch: fences, then `advance` (position, class fences, watermark and bus in one step), then dead letters
+ * and purge commands. The caller commits after that. Each part may be repeated, so a crash anywhere between them, or a
+ * failed call, is answered by applying the batch again:
+ *
+ * - Before `advance` nothing has moved, and fences merge by maximum.
+ * - After `advance` `w` stands past the step's start. The same fences then travel in a step that begins where `w`
+ *   stands, which moves nothing back, and the purges, which may never have been sent, wait for that entry.
+ *
+ * Records that `w` refuses (`absent`, `unknown`, behind a hole) are nevertheless done with. For L1 and L2, `w` stays
+ * where it is, whatever offset the log has stored, until a flush behind these records opens a newer generation, whose
+ * fence of `*` covers them; a position that Redis remembers after all makes us rewind. For the edge, their purges are
+ * sent at once behind `NO_BUS_ENTRY`. So the batch can be committed, and no state of ours has to survive.
+ */
+export class BatchRun {
+  readonly #deps: ApplyDeps
+  readonly #batch: DerivedBatch
+  /** What the partition looks like after this run; to be adopted only when the run ended, so that a repetition owes the same. */
+  readonly memory: PartitionMemory
+  readonly #ledger = new PurgeLedger()
+  readonly #covered: Effect[] = []
+  #need: GenerationNeed | null = null
+
+  constructor(deps: ApplyDeps, batch: DerivedBatch, memory: Readonly<PartitionMemory>) {
+    this.#deps = deps
+    this.#batch = batch
+    this.memory = { ...memory }
+  }
+
+  /** Applies the batch once. @throws whatever Redis or the log threw; the batch is then to be run again. */
+  async run(): Promise<Outcome> {
+    const { items, firstOffset, nextOffset } = this.#batch
+    const [first] = items
+    // A log that answers with older offsets began anew, and what its predecessor held is lost.
+    if (first !== undefined && first.offset < firstOffset) this.#lose(first.offset, 'log-gap')
+    for (const step of planSteps(items, { first: firstOffset, next: nextOffset })) {
+      const outcome = step.kind === 'open' ? await this.#open(step) : await this.#apply(step)
+      if (outcome.kind === 'rewind') return outcome
+    }
+    await this.#publish()
+    // Last, so that a flush of this batch has answered what its records asked for.
+    if (this.#need !== null) await this.#deps.ask(this.#need)
+    return DONE
+  }
+
+  async #apply(step: ApplyStep): Promise<Outcome> {
+    if (step.isCovered) {
+      this.#covered.push(...effectsOf(step.items))
+      return DONE
+    }
+    this.memory.newestGeneration = Math.max(this.memory.newestGeneration, newestGeneration(step.items))
+    await this.#raise(step.items)
+    let { from, to } = step
+    for (let answers = 0; answers < MAX_ANSWERS_PER_STEP; answers++) {
+      const verdict = await this.#advance({ ...step, from, to })
+      if (verdict.kind !== 'behind') return this.#conclude(verdict, step, to)
+      from = verdict.below
+      to = from > to ? from : to
+    }
+    return this.#rewind(this.#batch.firstOffset)
+  }
+
+  async #advance({ from, to, items }: Pick<ApplyStep, 'from' | 'to' | 'items'>): Promise<Verdict> {
+    const watermark = lastWatermark(items)
+    const reply = await this.#deps.writer.advance({
+      partition: this.#batch.partition,
+      from,
+      to,
+      fences: coalesce(effectsOf(items)).map(busFenceOf),
+      watermark: watermark && { stamp: watermark.stamp, echo: watermark.echo, partitions: watermark.partitions },
+    })
+    const holdsRecordFrom = (offset: bigint): boolean =>
+      this.#batch.items.some((item) => item.offset >= offset && item.offset < from)
+    return judge(reply, { from, firstOffset: this.#batch.firstOffset, holdsRecordFrom }, this.memory)
+  }
+
+  async #raise(items: readonly Item[]): Promise<void> {
+    if (this.#deps.unsafeSkipFences === true) return
+    const plain = coalesce(effectsOf(items)).filter(({ tag }) => tag !== EVERYTHING && !isClassTag(tag))
+    for (let start = 0; start < plain.length; start += FENCES_PER_CALL) {
+      await this.#deps.writer.applyFences(plain.slice(start, start + FENCES_PER_CALL))
+    }
+  }
+
+  async #conclude(verdict: Exclude<Verdict, { kind: 'behind' }>, step: ApplyStep, to: bigint): Promise<Outcome> {
+    const { memory } = this
+    if (verdict.kind === 'rewind') return this.#rewind(verdict.to)
+    if (verdict.kind === 'applied') {
+      memory.position = to
+      memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
+      this.#ledger.owe(effectsOf(step.items), verdict.busId, 'change')
+      this.#deps.metrics.applied(step.items, this.#batch.partition)
+    } else {
+      this.#ledger.owe(effectsOf(step.items), NO_BUS_ENTRY, 'change')
+      await this.#refuse(verdict, step.items)
+    }
+    // `w` stands before the unreadable record, or refuses this partition anyway: what follows is behind a hole. Where
+    // `w` stands past it, a flush has covered it.
+    if (step.endsUnreadable && to === step.to) this.#break(to, 'unreadable-record')
+    return DONE
+  }
+
+  async #refuse(verdict: Extract<Verdict, { kind: 'broken' | 'absent' | 'unknown' }>, items: readonly Item[]) {
+    const { memory } = this
+    this.#deps.metrics.refused(verdict.kind)
+    if (verdict.kind === 'absent') {
+      memory.brokenAt = memory.unknownSinceUs = null
+      this.#need = { above: memory.newestGeneration, reason: 'redis-emptied', edge: false }
+    } else if (verdict.kind === 'broken') {
+      if (verdict.isNew) this.#break(verdict.at, 'log-gap')
+      this.#need ??= { above: memory.newestGeneration, reason: 'log-gap', edge: true }
+    } else if (memory.unknownSinceUs === null) {
+      memory.unknownSinceUs = await this.#deps.writer.redisTimeUs()
+    } else if (wasWrittenAfter(memory.unknownSinceUs, items)) {
+      // This watermark was taken after `w` had begun its generation, so that generation's flush stood before it.
+      this.#need = { above: memory.newestGeneration, reason: 'flush-missed', edge: true }
+    }
+  }
+
+  /**
+   * Takes records for lost. An unreadable one counts as lost too: the stamp of its change is not known, the newest
+   * stamp met here may be older than it, and a fence that is too old protects nothing. Only a generation covers it.
+   * The edge is purged of everything right away as well, because the generation may have been granted to someone who
+   * told the connector that the edge had missed nothing.
+   */
+  #break(at: bigint, reason: 'log-gap' | 'unreadable-record'): void {
+    this.memory.brokenAt = at
+    this.#lose(at, reason)
+  }
+
+  #lose(at: bigint, reason: 'log-gap' | 'unreadable-record'): void {
+    const { newestGeneration: newest } = this.memory
+    this.#need = { above: newest, reason, edge: true }
+    this.#deps.metrics.gap(reason)
+    this.#ledger.owe([this.#everything(newest, at)], NO_BUS_ENTRY, reason)
+  }
+
+  async #open(step: OpenStep): Promise<Outcome> {
+    const { flush, offset } = step
+    const { partition } = this.#batch
+    const { generation, partitions } = flush
+    const reply = await this.#deps.writer.open({ generation, partition, next: offset + 1n, partitions })
+    const { memory } = this
+    memory.newestGeneration = Math.max(memory.newestGeneration, generation)
+    memory.position = reply.kind === 'older' ? null : offset + 1n
+    memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
+    this.#need = null
+    this.#ledger.owe(this.#covered.splice(0), reply.busId, 'change')
+    // The partition that opened purges at once. Should it crash before, its repetition only joins, so partition 0
+    // always purges as well: at least once, and never once per partition.
+    if (flush.edge && (reply.kind === 'opened' || partition === 0)) {
+      this.#ledger.owe([this.#everything(generation, offset)], reply.busId, flush.reason)
+    }
+    if (reply.kind === 'opened') this.#deps.metrics.opened(flush)
+    return DONE
+  }
+
+  async #publish(): Promise<void> {
+    const letters = this.#batch.items.flatMap((item) => ('letter' in item && item.letter ? [item.letter] : []))
+    await this.#produce(TOPICS.deadLetters, letters.map(letterRecord))
+    for (const letter of letters) this.#deps.metrics.deadLetter(letter)
+    await this.#produce(TOPICS.purges, this.#ledger.records(this.#batch.partition))
+  }
+
+  async #produce(topic: string, records: readonly LogRecord[]): Promise<void> {
+    for (let start = 0; start < records.length; start += RECORDS_PER_PRODUCE) {
+      await this.#deps.log.produce(topic, records.slice(start, start + RECORDS_PER_PRODUCE))
+    }
+  }
+
+  #rewind(position: bigint): Outcome {
+    // Never past our own start: steps before this one may still owe purges, which their repetition sends.
+    const { firstOffset } = this.#batch
+    return { kind: 'rewind', to: position < firstOffset ? position : firstOffset, stands: position }
+  }
+
+  #everything(generation: number, offset: bigint): Effect {
+    const commitTimeUs = this.#deps.wallUs()
+    return { tag: EVERYTHING, stamp: epochStart(generation), commitLsn: ZERO_LSN, commitTimeUs, offset }
+  }
+}
+
+const DONE: Outcome = { kind: 'done' }
+
+function* effectsOf(items: readonly Item[]): Generator<Effect> {
+  for (const item of items) if (item.kind === 'change') yield* item.effects
+}
+
+function wasWrittenAfter(redisTimeUs: bigint, items: readonly Item[]): boolean {
+  const echo = lastWatermark(items)?.echo ?? ''
+  return echo !== '' && BigInt(echo) >= redisTimeUs
+}
+
+function letterRecord(letter: DeadLetter): LogRecord {
+  return { key: `${letter.topic}-${letter.partition}`, value: encodeEvent(letter) }
+}

@@ -1,0 +1,73 @@
+import { Type } from 'typebox'
+import type { ConfigOf, ConfigTable } from '@lockstep/runtime'
+
+/** Options of the invalidator. */
+export const INVALIDATOR_CONFIG = {
+  namespace: {
+    env: 'LOCKSTEP_NAMESPACE',
+    type: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,47}$' }),
+    default: 'lockstep',
+    desc: 'Prefix of keys and topics; one source database is one namespace.',
+  },
+  redisUrl: {
+    env: 'LOCKSTEP_INVALIDATOR_REDIS_URL',
+    type: Type.String({ pattern: '^rediss?://' }),
+    default: 'redis://127.0.0.1:6379',
+    desc: 'Redis >= 7 that holds fences, values and the bus.',
+    secret: true,
+  },
+  kafkaBrokers: {
+    env: 'LOCKSTEP_KAFKA_BROKERS',
+    type: Type.Array(Type.String({ minLength: 1 })),
+    default: ['127.0.0.1:9092'],
+    desc: 'Brokers of the event log, host:port separated by commas; unused where the log is embedded.',
+  },
+  rulesFile: {
+    env: 'LOCKSTEP_RULES_FILE',
+    type: Type.String({ minLength: 1 }),
+    default: 'lockstep.rules.yaml',
+    desc: 'Rules that map rows to tags.',
+  },
+  echoMs: {
+    env: 'LOCKSTEP_INVALIDATOR_ECHO_MS',
+    type: Type.Integer({ minimum: 5, maximum: 1_000 }),
+    default: 50,
+    unit: 'ms',
+    desc: "Pause between two echoes of Redis' time; with the connector's heartbeat it bounds how old a healthy layer looks.",
+  },
+  shortFenceMs: {
+    env: 'LOCKSTEP_INVALIDATOR_SHORT_FENCE_MS',
+    type: Type.Integer({ minimum: 20_001, maximum: 3_600_000 }),
+    default: 30_000,
+    unit: 'ms',
+    desc: 'Least life of a fence; longer than the longest lease (20,000 ms), else a late load could be stored.',
+  },
+  redisTimeoutMs: {
+    env: 'LOCKSTEP_INVALIDATOR_REDIS_TIMEOUT_MS',
+    type: Type.Integer({ minimum: 100, maximum: 30_000 }),
+    default: 2_000,
+    unit: 'ms',
+    desc: 'Longest wait for one answer of Redis before the batch is tried again.',
+  },
+  adminHost: {
+    env: 'LOCKSTEP_INVALIDATOR_ADMIN_HOST',
+    type: Type.String({ minLength: 1 }),
+    default: '127.0.0.1',
+    desc: 'Address of /livez, /readyz, /statusz and /metrics.',
+  },
+  adminPort: {
+    env: 'LOCKSTEP_INVALIDATOR_ADMIN_PORT',
+    type: Type.Integer({ minimum: 0, maximum: 65_535 }),
+    default: 9_102,
+    desc: 'Port of /livez, /readyz, /statusz and /metrics; 0 takes a free one.',
+  },
+  logLevel: {
+    env: 'LOCKSTEP_LOG_LEVEL',
+    type: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
+    default: 'info',
+    desc: 'Least level that is logged.',
+  },
+} as const satisfies ConfigTable
+
+/** What the options say. */
+export type InvalidatorConfig = ConfigOf<typeof INVALIDATOR_CONFIG>

@@ -1,0 +1,8 @@
+export { startInvalidator } from './compose.ts'
+export type { RunningInvalidator, StartDeps } from './compose.ts'
+export { INVALIDATOR_CONFIG } from './config.ts'
+export type { InvalidatorConfig } from './config.ts'
+export { INVALIDATOR_ERRORS } from './errors.ts'
+export { GROUP, Invalidator } from './invalidator.ts'
+export type { InvalidatorDeps, InvalidatorStatus, PartitionStatus, UnsafeInvalidatorOptions } from './invalidator.ts'
+export { readyReasons } from './readiness.ts'
