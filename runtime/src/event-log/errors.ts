@@ -1,50 +1,53 @@
-import { LockstepError } from '../errors.ts'
+import { defineErrors, type ErrorTable } from '../errors.ts'
 
-/** Everything the event log can fail with: disposition, and the sentence that names cause and remedy. */
+/** Lists everything the event log can fail with. */
 export const LOG_ERRORS = {
   LOCKSTEP_LOG_CLOSED: {
     disposition: 'aborted',
-    message: 'the event log is closed; open a new one to go on',
+    message: 'the event log is closed',
+    remedy: 'Open a new one to go on.',
   },
   LOCKSTEP_LOG_PARTITION: {
     disposition: 'config',
-    message: 'the record names a partition that its topic does not have; check the partition count of the topic',
+    message: 'topic {topic} has no partition {partition}',
+    remedy: 'Compare the partition count of the topic with the one that the producer assumes.',
   },
   LOCKSTEP_LOG_TOPIC: {
     disposition: 'config',
-    message: 'the topic is missing or has another partition count; create it, or set the count that it has',
+    message: 'topics are not as required: {faults}',
+    remedy: 'Create them, or set the partition counts that they have.',
   },
   LOCKSTEP_LOG_UNREACHABLE: {
     disposition: 'transient',
-    message: 'no Kafka broker answers; check the broker addresses and that their advertised listeners are reachable',
+    message: 'no Kafka broker of {brokers} answers',
+    remedy: 'Check the addresses and that the advertised listeners can be reached from here.',
   },
   LOCKSTEP_LOG_PRODUCE: {
     disposition: 'transient',
-    message: 'whether the records were appended is unknown; send them again',
+    message: 'it is unknown whether the records were appended: {reason}',
+    remedy: 'They are sent again; if it lasts, check the brokers and the in-sync replicas.',
   },
   LOCKSTEP_LOG_RECORD: {
     disposition: 'poison',
-    message: 'the broker refuses the record for good; check its size against max.message.bytes of the topic',
+    message: 'a record of {bytes} bytes for topic {topic} exceeds {limit}',
+    remedy: 'Name fewer or shorter columns in the rules of its table.',
   },
   LOCKSTEP_LOG_CONSUMER: {
     disposition: 'fatal',
-    message: 'the consumer ended and cannot go on by itself; restart the service',
+    message: 'the consumer of {topic} in group {group} ended: {reason}',
+    remedy: 'Restart the service; if it comes back, check the permissions and the health of the brokers.',
   },
   LOCKSTEP_LOG_STALLED: {
     disposition: 'fatal',
-    message: 'records wait but none arrive; restart the service and check the health of the brokers',
+    message: 'records wait in {topic} but none reached group {group} for {seconds} s',
+    remedy: 'Restart the service and check the health of the brokers.',
   },
-} as const
+} as const satisfies ErrorTable
 
-/** Names one of the event log's errors. */
-export type LogErrorCode = keyof typeof LOG_ERRORS
+/** Makes an error of the event log; the context fills its message and must not hold payloads. */
+export const logError = defineErrors('LOG', LOG_ERRORS)
 
-/** Builds an error of the table; `detail` is appended to its message and must not hold payloads. */
-export function logError(
-  code: LogErrorCode,
-  detail: string,
-  more: { cause?: unknown; context?: Record<string, unknown> } = {},
-): LockstepError {
-  const { disposition, message } = LOG_ERRORS[code]
-  return new LockstepError(code, detail === '' ? message : `${message} (${detail})`, { disposition, ...more })
+/** Tells in a few words what an unknown error was. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
 }

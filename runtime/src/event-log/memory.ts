@@ -46,7 +46,7 @@ class MemoryTopic {
   produce(records: readonly LogRecord[]): Promise<void> {
     const missing = records.find((record) => !this.#partitioner.accepts(record))
     if (missing !== undefined) {
-      return Promise.reject(logError('LOCKSTEP_LOG_PARTITION', `${this.name}, partition ${missing.partition}`))
+      return Promise.reject(logError('LOCKSTEP_LOG_PARTITION', { topic: this.name, partition: missing.partition }))
     }
     if (this.#waiting.length === 0 && !this.#isFull()) {
       this.#append(records)
@@ -141,7 +141,7 @@ export function createMemoryLog(options: MemoryLogOptions = {}): EventLog {
   let isClosed = false
 
   const topicOf = (name: string): MemoryTopic => {
-    if (isClosed) throw logError('LOCKSTEP_LOG_CLOSED', name)
+    if (isClosed) throw logError('LOCKSTEP_LOG_CLOSED', { topic: name })
     const found = topics.get(name)
     if (found !== undefined) return found
     const created = new MemoryTopic(name, partitions[name] ?? 1, maxBacklog)
@@ -175,7 +175,7 @@ export function createMemoryLog(options: MemoryLogOptions = {}): EventLog {
     },
     async close() {
       isClosed = true
-      for (const topic of topics.values()) topic.close(logError('LOCKSTEP_LOG_CLOSED', topic.name))
+      for (const topic of topics.values()) topic.close(logError('LOCKSTEP_LOG_CLOSED', { topic: topic.name }))
       await Promise.all([...subscriptions].map((subscription) => subscription.stop()))
     },
   }

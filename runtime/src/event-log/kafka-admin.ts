@@ -1,0 +1,127 @@
+import type { Admin } from 'kafkajs'
+import { logError } from './errors.ts'
+import { answerOf, createClient, type KafkaConnection } from './kafka-client.ts'
+
+// With fewer brokers a topic gets what there is; three is what min.insync.replicas = 2 needs to survive one loss.
+const MAX_REPLICATION = 3
+// Few and quick: answerOf bounds the sum.
+const ADMIN_RETRIES = 3
+
+/** Offsets of one partition: of the oldest record, and of the next one to come. */
+export interface PartitionBounds {
+  readonly low: bigint
+  readonly high: bigint
+}
+
+/** Answers questions about topics and groups over one connection, renewed after any error. */
+export class KafkaAdmin {
+  readonly #connection: KafkaConnection
+  #admin: Promise<Admin> | undefined
+
+  constructor(connection: KafkaConnection) {
+    this.#connection = connection
+  }
+
+  /** @throws LOCKSTEP_LOG_TOPIC when the topic is missing. */
+  partitionCount(topic: string): Promise<number> {
+    return this.#ask(async (admin) => {
+      const counts = await partitionCounts(admin)
+      const count = counts.get(topic)
+      if (count === undefined) throw logError('LOCKSTEP_LOG_TOPIC', { faults: `${topic} is missing` })
+      return count
+    })
+  }
+
+  bounds(topic: string): Promise<Map<number, PartitionBounds>> {
+    return this.#ask(async (admin) => {
+      const found = await admin.fetchTopicOffsets(topic)
+      return new Map(found.map(({ partition, low, high }) => [partition, { low: BigInt(low), high: BigInt(high) }]))
+    })
+  }
+
+  /** Committed offsets of a group, without the partitions it never committed. */
+  committed(group: string, topic: string): Promise<Map<number, bigint>> {
+    return this.#ask(async (admin) => {
+      const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+      const committed = (found?.partitions ?? []).map(({ partition, offset }) => [partition, BigInt(offset)] as const)
+      return new Map(committed.filter(([, offset]) => offset >= 0n))
+    })
+  }
+
+  async close(): Promise<void> {
+    const admin = this.#admin
+    this.#admin = undefined
+    await admin?.then((open) => open.disconnect()).catch(() => undefined)
+  }
+
+  // An admin that once asked for a topic that was deleted fails for seconds, so no admin outlives an error.
+  async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    this.#admin ??= connectAdmin(this.#connection)
+    try {
+      return await answerOf(this.#connection, this.#admin.then(question))
+    } catch (error) {
+      void this.close()
+      throw error
+    }
+  }
+}
+
+async function connectAdmin(connection: KafkaConnection): Promise<Admin> {
+  const admin = createClient(connection, ADMIN_RETRIES).admin()
+  await admin.connect()
+  return admin
+}
+
+async function partitionCounts(admin: Admin): Promise<Map<string, number>> {
+  const { topics } = await admin.fetchTopicMetadata()
+  return new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
+}
+
+/**
+ * Creates the missing topics of a namespace and compares the partition counts of those that exist. Several services may
+ * call it at once.
+ * @param partitions Partition count by logical topic name.
+ * @throws LOCKSTEP_LOG_TOPIC listing every difference; LOCKSTEP_LOG_UNREACHABLE within 10 s.
+ */
+export async function ensureTopics(
+  connection: KafkaConnection,
+  partitions: Readonly<Record<string, number>>,
+): Promise<void> {
+  const opening = connectAdmin(connection)
+  try {
+    const admin = await answerOf(connection, opening)
+    const wanted = Object.entries(partitions).map(
+      ([topic, count]) => [`${connection.namespace}.${topic}`, count] as const,
+    )
+    await answerOf(connection, createMissing(admin, wanted))
+    const counts = await answerOf(connection, partitionCounts(admin))
+    const faults = wanted
+      .filter(([topic, count]) => counts.get(topic) !== count)
+      .map(([topic, count]) => `${topic} has ${counts.get(topic) ?? 'no'} partitions, required are ${count}`)
+    if (faults.length > 0) throw logError('LOCKSTEP_LOG_TOPIC', { faults: faults.join('; ') })
+  } finally {
+    void opening.then((admin) => admin.disconnect()).catch(() => undefined)
+  }
+}
+
+async function createMissing(admin: Admin, wanted: readonly (readonly [string, number])[]): Promise<void> {
+  const counts = await partitionCounts(admin)
+  const missing = wanted.filter(([topic]) => !counts.has(topic))
+  if (missing.length === 0) return
+  const { brokers } = await admin.describeCluster()
+  const replicationFactor = Math.min(MAX_REPLICATION, brokers.length)
+  const minInSync = replicationFactor === 1 ? 1 : 2
+  await admin.createTopics({
+    waitForLeaders: true,
+    topics: missing.map(([topic, numPartitions]) => ({
+      topic,
+      numPartitions,
+      replicationFactor,
+      configEntries: [
+        { name: 'cleanup.policy', value: 'delete' },
+        { name: 'min.insync.replicas', value: String(minInSync) },
+        { name: 'unclean.leader.election.enable', value: 'false' },
+      ],
+    })),
+  })
+}
