@@ -1,0 +1,9 @@
+import { startRedis } from '@lockstep/servers'
+import type { TestProject } from 'vitest/node'
+
+/** Finds or starts a Redis for the `*.redis.test.ts` of every room; each test keeps to a namespace of its own. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const redis = await startRedis()
+  project.provide('redisUrl', redis.url)
+  return () => redis.stop()
+}

@@ -1,0 +1,16 @@
+export { DEFAULT_ORDER, readServersConfig, type ServersConfig, type ServerSource } from './config.ts'
+export { SERVERS_ERRORS, ServersError, type ServersDisposition, type ServersErrorCode } from './errors.ts'
+export { freePort } from './free-port.ts'
+export { startKafka, type KafkaOptions, type KafkaServer } from './kafka.ts'
+export { startPostgres, type PostgresOptions, type PostgresServer, type RestartMode } from './postgres.ts'
+export { startRedis, type RedisOptions, type RedisServer } from './redis.ts'
+export type { RunningServer, ServerNeeds } from './server.ts'
+export {
+  ensureVarnish,
+  findVarnish,
+  hasVarnish,
+  startVarnish,
+  type VarnishOptions,
+  type VarnishServer,
+} from './varnish.ts'
+export { pollUntil } from './wait.ts'
