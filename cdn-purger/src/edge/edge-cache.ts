@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { freshnessOf } from './freshness.ts'
-import { ObjectStore } from './object-store.ts'
+import { ageOf, ObjectStore } from './object-store.ts'
 import type { StoredObject } from './object-store.ts'
 import { endToEnd, Origin } from './origin.ts'
 import type { OriginResponse, OriginStream } from './origin.ts'
@@ -62,7 +62,7 @@ export class EdgeCache {
   /** Removes or expires the objects of the keys, also those that a running fetch is about to bring. */
   purge(keys: readonly string[], soft: boolean): number {
     for (const flight of this.#flights) for (const key of keys) flight.purged.add(key)
-    const count = this.#store.purge(keys, soft)
+    const count = soft ? this.#store.expire(keys, this.#nowMs()) : this.#store.purge(keys)
     this.counts.purgedObjects += count
     return count
   }
@@ -92,7 +92,7 @@ export class EdgeCache {
   }
 
   #ageMs(object: StoredObject): number {
-    return object.freshness.ageMs + this.#nowMs() - object.storedMs
+    return ageOf(object, this.#nowMs())
   }
 
   #answerStored(url: string, request: IncomingMessage, response: ServerResponse): boolean {
@@ -100,7 +100,7 @@ export class EdgeCache {
     if (!object) return false
     const ageMs = this.#ageMs(object)
     const overMs = ageMs - object.freshness.lifetimeMs
-    if (overMs < 0 && !object.expired) {
+    if (overMs < 0) {
       this.counts.hit += 1
       answerObject(request, response, { kind: 'object', object, ageMs, label: 'HIT' })
       return true
@@ -184,10 +184,7 @@ export class EdgeCache {
     object.freshness = renewed
     object.storedMs = this.#nowMs()
     if (!renewed.storable || this.#isOverlapped(flight, [...object.tags, ...tags])) this.#store.remove(object)
-    else {
-      object.expired = false
-      this.#store.retag(object, tags)
-    }
+    else this.#store.retag(object, tags)
     return { kind: 'object', object, ageMs: renewed.ageMs, label: 'REVALIDATED' }
   }
 
@@ -209,7 +206,6 @@ export class EdgeCache {
       freshness,
       // The response is at least as old as the request for it.
       storedMs: askedMs,
-      expired: false,
     }
     if (freshness.storable && !this.#isOverlapped(flight, object.tags)) this.#store.put(object)
     return { kind: 'object', object, ageMs: this.#ageMs(object), label: 'MISS' }

@@ -14,8 +14,11 @@ export interface StoredObject {
   tags: readonly string[]
   freshness: Freshness
   storedMs: number
-  /** Set by a soft purge: stale from now on, whatever the lifetime says. */
-  expired: boolean
+}
+
+/** Tells the age of an object at `nowMs`, ms. */
+export function ageOf(object: StoredObject, nowMs: number): number {
+  return object.freshness.ageMs + nowMs - object.storedMs
 }
 
 // Maps, index entries and the object itself, besides headers and body; measured within a factor of two.
@@ -97,12 +100,19 @@ export class ObjectStore {
     for (const object of this.#byUrl.get(url) ?? []) this.remove(object)
   }
 
-  /** Removes, or with `soft` expires, every object that carries one of the tags; tells how many. */
-  purge(tags: readonly string[], soft: boolean): number {
-    const objects = new Set(tags.flatMap((tag) => [...(this.#byTag.get(tag) ?? [])]))
+  /** Removes every object that carries one of the tags; tells how many. */
+  purge(tags: readonly string[]): number {
+    const objects = this.#tagged(tags)
+    for (const object of objects) this.remove(object)
+    return objects.size
+  }
+
+  /** Ends the lifetime of every object that carries one of the tags; stale answers remain allowed. */
+  expire(tags: readonly string[], nowMs: number): number {
+    const objects = this.#tagged(tags)
     for (const object of objects) {
-      if (soft) object.expired = true
-      else this.remove(object)
+      const lifetimeMs = Math.min(object.freshness.lifetimeMs, ageOf(object, nowMs))
+      object.freshness = { ...object.freshness, lifetimeMs }
     }
     return objects.size
   }
@@ -114,6 +124,10 @@ export class ObjectStore {
     this.#byTag.clear()
     this.#bytes = 0
     return count
+  }
+
+  #tagged(tags: readonly string[]): ReadonlySet<StoredObject> {
+    return new Set(tags.flatMap((tag) => [...(this.#byTag.get(tag) ?? [])]))
   }
 
   #index(object: StoredObject): void {
