@@ -1,5 +1,251 @@
-import type { Cache, CacheOptions } from './types.ts'
+import { randomUUID } from 'node:crypto'
+import { EVERYTHING, type Stamp } from '@lockstep/schemas'
+import { Acks } from './acks.ts'
+import { Admission } from './admission.ts'
+import { isCoarse } from './advance-plan.ts'
+import { systemClock } from './clock.ts'
+import type { CacheContext, Limits } from './context.ts'
+import { checkTag, dependenciesOf } from './dependencies.ts'
+import { CacheEntry } from './entry.ts'
+import { CacheError } from './errors.ts'
+import { DEFAULT_SHORT_FENCE_MS, MAX_LEASE_MS } from './fence-writer.ts'
+import { Freshness } from './freshness.ts'
+import { Knowledge } from './knowledge.ts'
+import { LocalCache } from './l1/local-cache.ts'
+import { createRedisStore } from './redis/store.ts'
+import { createCounters } from './stats.ts'
+import type { BusMessage, CacheStore } from './store.ts'
+import { Tail } from './tail.ts'
+import type { Cache, CacheOptions, CacheStats, Entry, EntryDefinition, InvalidationListener } from './types.ts'
 
-export function createCache(_options: CacheOptions): Cache {
-  throw new Error('being written')
+const DEFAULT_MAX_STALENESS_MS = 5_000
+const DEFAULT_L1_BYTES = 64 * 1024 * 1024
+const DEFAULT_CONCURRENT_LOADS = 20
+const DEFAULT_LOAD_QUEUE_MS = 1_000
+const DEFAULT_LOAD_TIMEOUT_MS = 10_000
+const DEFAULT_COMMAND_TIMEOUT_MS = 100
+/** A holder that was killed delays other processes by this much at most, once. */
+const DEFAULT_LEASE_WAIT_MS = 2_000
+/** How often Redis time is mapped anew, ms; at 500 ppm the clocks drift 0.5 ms apart meanwhile. */
+const SAMPLE_INTERVAL_MS = 1_000
+
+function limitsOf(options: CacheOptions): Limits {
+  const loadTimeoutMs = options.loadTimeoutMs ?? DEFAULT_LOAD_TIMEOUT_MS
+  const leaseMs = loadTimeoutMs + (options.loadQueueMs ?? DEFAULT_LOAD_QUEUE_MS)
+  const shortFenceMs = options.shortFenceMs ?? DEFAULT_SHORT_FENCE_MS
+  if (leaseMs > MAX_LEASE_MS || leaseMs >= shortFenceMs) {
+    throw new CacheError(
+      'LOCKSTEP_CACHE_CONFIG',
+      `loadTimeoutMs + loadQueueMs is ${leaseMs}: keep it within ${MAX_LEASE_MS} and below shortFenceMs (${shortFenceMs})`,
+    )
+  }
+  return {
+    maxStalenessMs: options.maxStalenessMs ?? DEFAULT_MAX_STALENESS_MS,
+    loadTimeoutMs,
+    leaseMs,
+    leaseWaitMs: options.leaseWaitMs ?? DEFAULT_LEASE_WAIT_MS,
+  }
+}
+
+function storeOf(options: CacheOptions): CacheStore | null {
+  if (options.store || options.redis === null) return options.store ?? null
+  const { redis, namespace } = options
+  return createRedisStore({
+    redis,
+    namespace,
+    commandTimeoutMs: options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS,
+    clock: options.clock,
+    failed: options.events?.failed,
+  })
+}
+
+class LockstepCache implements Cache {
+  readonly #context: CacheContext
+  readonly #stopping = new AbortController()
+  readonly #listeners = new Set<InvalidationListener>()
+  readonly #names = new Set<string>()
+  readonly #tail: Tail | null
+  readonly #acks: Acks | null
+  readonly #shortFenceMs: number
+  #sampling: Promise<void> = Promise.resolve()
+
+  constructor(options: CacheOptions) {
+    this.#shortFenceMs = options.shortFenceMs ?? DEFAULT_SHORT_FENCE_MS
+    this.#context = this.#contextOf(options)
+    const store = this.#context.store
+    this.#acks = store && this.#acksOf(store, options.processId ?? randomUUID())
+    this.#tail = store && this.#tailOf(store)
+  }
+
+  async start(): Promise<void> {
+    const { store } = this.#context
+    if (!store) return
+    await store.connect()
+    await this.#sample(store)
+    await this.#tail?.start()
+    this.#acks?.start()
+    this.#sampling = this.#keepSampling(store)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#acks?.stop()
+    await Promise.all([this.#context.store?.close(), this.#tail?.stop(), this.#sampling])
+  }
+
+  define<Args, V>(name: string, definition: EntryDefinition<Args, V>): Entry<Args, V> {
+    if (this.#names.has(name))
+      throw new CacheError('LOCKSTEP_CACHE_CONFIG', `entry ${name} is defined twice: choose another name`)
+    if (!(definition.ttlMs > 0)) throw new CacheError('LOCKSTEP_CACHE_CONFIG', `entry ${name}: ttlMs must be above 0`)
+    this.#names.add(name)
+    return new CacheEntry({
+      name,
+      definition,
+      context: this.#context,
+      invalidate: (tags, stamp) => this.invalidate(tags, stamp),
+    })
+  }
+
+  async invalidate(tags: readonly string[], stamp: Stamp): Promise<void> {
+    const { knowledge, store } = this.#context
+    const fences = tags.map((text) => ({ tag: checkTag(text), stamp }))
+    const coarse = fences.find(({ tag }) => isCoarse(tag))
+    if (coarse) {
+      throw new CacheError(
+        'LOCKSTEP_CACHE_CONFIG',
+        `tag ${coarse.tag} is coarse: name single tags, the log fences classes`,
+      )
+    }
+    knowledge.learn(stamp)
+    for (const { tag } of fences) knowledge.raise(tag, stamp)
+    await store?.fences.apply(fences, this.#shortFenceMs)
+  }
+
+  learn(stamp: Stamp): void {
+    this.#context.knowledge.learn(stamp)
+  }
+
+  newestStamp(): Stamp | null {
+    return this.#context.knowledge.newest
+  }
+
+  generation(): number | null {
+    return this.#context.knowledge.generation
+  }
+
+  freshnessAgeMs(): number | null {
+    const { clock, freshness, knowledge } = this.#context
+    return knowledge.mirror.start === null ? null : freshness.ageMs(clock.now())
+  }
+
+  fencedWithin(tags: readonly string[], ms: number): boolean {
+    const { clock, knowledge } = this.#context
+    return knowledge.mirror.raisedAfter(dependenciesOf(tags), clock.now() - ms)
+  }
+
+  stats(): CacheStats {
+    const { counters, l1, knowledge, admission } = this.#context
+    return {
+      ...counters,
+      l1Entries: l1.size,
+      l1Bytes: l1.bytes,
+      mirrorFences: knowledge.mirror.size,
+      loadsInFlight: admission.running,
+      tailPosition: this.#tail?.position ?? null,
+      tailAttached: knowledge.mirror.start !== null,
+    }
+  }
+
+  onInvalidated(listener: InvalidationListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #contextOf(options: CacheOptions): CacheContext {
+    const clock = options.clock ?? systemClock
+    const unsafe = options.unsafe ?? {}
+    const counters = createCounters()
+    const l1 = new LocalCache({
+      maxBytes: options.l1?.maxBytes ?? DEFAULT_L1_BYTES,
+      maxEntries: options.l1?.maxEntries,
+    })
+    const freshness = new Freshness(clock, { ignoreJump: unsafe.ignoreClockJump })
+    const maxConcurrent = options.maxConcurrentLoads ?? DEFAULT_CONCURRENT_LOADS
+    return {
+      clock,
+      random: options.random ?? Math.random,
+      limits: limitsOf(options),
+      l1,
+      freshness,
+      knowledge: new Knowledge({ clock, l1, freshness, counters, unsafe, maxFences: options.mirrorMaxFences }),
+      admission: new Admission({ maxConcurrent, queueMs: options.loadQueueMs ?? DEFAULT_LOAD_QUEUE_MS, clock }),
+      store: storeOf(options),
+      counters,
+      events: options.events ?? {},
+      unsafe,
+      signal: this.#stopping.signal,
+      nonce: randomUUID,
+    }
+  }
+
+  #acksOf(store: CacheStore, processId: string): Acks {
+    const { clock, events } = this.#context
+    return new Acks({
+      bus: store.bus,
+      processId,
+      clock,
+      failed: (error) => events.failed?.(error, 'acknowledging the bus'),
+    })
+  }
+
+  #tailOf(store: CacheStore): Tail {
+    const { clock, knowledge, counters, events, unsafe } = this.#context
+    return new Tail({
+      bus: store.bus,
+      knowledge,
+      clock,
+      ignoreGaps: unsafe.ignoreGaps,
+      applied: (message) => this.#notify(message),
+      attached: (position) => {
+        counters.attaches += 1
+        this.#acks?.applied(position)
+        events.attached?.(position)
+      },
+      flushed: (reason) => {
+        for (const listener of this.#listeners) listener([[EVERYTHING, knowledge.mirror.everything, 0]], '')
+        events.flushed?.(reason)
+      },
+      failed: (error, doing) => events.failed?.(error, doing),
+    })
+  }
+
+  #notify(message: BusMessage): void {
+    this.#acks?.applied(message.id)
+    if (message.fences.length === 0) return
+    for (const listener of this.#listeners) listener(message.fences, message.id)
+  }
+
+  async #keepSampling(store: CacheStore): Promise<void> {
+    const { clock, signal } = this.#context
+    while (!signal.aborted) {
+      await clock.sleep(SAMPLE_INTERVAL_MS, signal)
+      if (!signal.aborted) await this.#sample(store)
+    }
+  }
+
+  async #sample(store: CacheStore): Promise<void> {
+    try {
+      await this.#context.freshness.sample(() => store.timeUs())
+    } catch (error) {
+      this.#context.events.failed?.(error, "reading Redis' clock")
+    }
+  }
+}
+
+/**
+ * Creates the cache of this process. Nothing is served from a layer before `start`, and never while the pipeline cannot
+ * vouch for it. @throws CacheError for options that would void the protocol.
+ */
+export function createCache(options: CacheOptions): Cache {
+  return new LockstepCache(options)
 }

@@ -64,6 +64,12 @@ export interface FillStore {
   release(key: string, lease: string): Promise<void>
 }
 
+/** Raises fences on the write path. */
+export interface FenceRaiser {
+  /** Raises fences of plain tags to at least their stamps, for at least `shortMs`, and unlinks what they cover. */
+  apply(fences: readonly { readonly tag: Tag; readonly stamp: Stamp }[], shortMs: number): Promise<void>
+}
+
 /** All of `w` at one instant. */
 export interface Attachment {
   readonly generation: number
@@ -107,6 +113,7 @@ export interface BusReader {
 export interface CacheStore {
   readonly values: ValueReader
   readonly fills: FillStore
+  readonly fences: FenceRaiser
   readonly bus: BusReader
   /** Reads Redis' own clock, µs since the Unix epoch. */
   timeUs(): Promise<bigint>

@@ -110,6 +110,10 @@ export interface CacheOptions {
   readonly loadQueueMs?: number | undefined
   /** How long a load may run, ms, and so how long its lease lives. Default 10,000, at most 20,000. */
   readonly loadTimeoutMs?: number | undefined
+  /** How long a reader waits for another process' load before it loads itself, ms. Default 2,000. */
+  readonly leaseWaitMs?: number | undefined
+  /** Recent fences remembered. Default 100,000. */
+  readonly mirrorMaxFences?: number | undefined
   /** Default 100. */
   readonly commandTimeoutMs?: number | undefined
   /** Must be the least fence life the invalidator uses, ms. Default 30,000. */

@@ -4,7 +4,8 @@ import { assertPlain } from '../advance-plan.ts'
 import { DEFAULT_SHORT_FENCE_MS, type Fence, type FenceWriter } from '../fence-writer.ts'
 import type { MemoryServer } from './server.ts'
 
-function invalidate(server: MemoryServer, fence: Fence, life: { shortFenceMs: number; nonce: string }): void {
+/** Does what the script of the same name does. */
+export function invalidate(server: MemoryServer, fence: Fence, life: { shortFenceMs: number; nonce: string }): void {
   const { tag, stamp } = fence
   const strings = server.strings
   for (const key of [`v:${tag}`, `l:${tag}`]) {

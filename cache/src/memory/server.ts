@@ -104,14 +104,14 @@ export class MemoryServer {
   }
 
   /** Entries behind `after`; waits for one at most `blockMs`. */
-  async read(after: string, blockMs: number): Promise<readonly BusMessage[]> {
+  async read(after: string, blockMs: number, signal?: AbortSignal): Promise<readonly BusMessage[]> {
     const behind = (): BusMessage[] => this.#bus.filter(({ id }) => compareBusIds(id, after) > 0)
     const now = behind()
     if (now.length > 0) return now
     const waiter = new AbortController()
     const wake = (): void => waiter.abort()
     this.#waiting.add(wake)
-    await this.clock.sleep(blockMs, waiter.signal)
+    await this.clock.sleep(blockMs, signal ? AbortSignal.any([waiter.signal, signal]) : waiter.signal)
     this.#waiting.delete(wake)
     return behind()
   }

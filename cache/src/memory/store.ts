@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Stamp, Tag } from '@lockstep/schemas'
 import { CacheError } from '../errors.ts'
 import type { CacheStore, FenceRecord, LeaseReply, LeaseRequest, StoreRequest, TouchReply } from '../store.ts'
+import { invalidate } from './fence-writer.ts'
 import type { MemoryServer } from './server.ts'
 
 const STAMP_END = 28
@@ -14,6 +15,8 @@ class MemoryStore implements CacheStore {
   readonly values: CacheStore['values']
   readonly fills: CacheStore['fills']
   readonly bus: CacheStore['bus']
+  readonly fences: CacheStore['fences']
+  readonly #closed = new AbortController()
   readonly #server: MemoryServer
   readonly #nonce: () => string
 
@@ -31,9 +34,13 @@ class MemoryStore implements CacheStore {
       store: (request) => this.#later(() => this.#store(request)),
       release: (key, lease) => this.#later(() => this.#release(key, lease)),
     }
+    this.fences = {
+      apply: (fences, shortFenceMs) =>
+        this.#later(() => fences.forEach((fence) => invalidate(server, fence, { shortFenceMs, nonce: nonce() }))),
+    }
     this.bus = {
       attach: () => this.#later(() => server.attach()),
-      read: (after, blockMs) => server.read(after, blockMs),
+      read: (after, blockMs) => server.read(after, blockMs, this.#closed.signal),
       ack: (processId, id) => this.#later(() => this.#ack(processId, id)),
       withdraw: (processId) => this.#later(() => void server.acks.delete(processId)),
     }
@@ -43,9 +50,14 @@ class MemoryStore implements CacheStore {
     return this.#later(() => this.#server.timeUs())
   }
 
-  async connect(): Promise<void> {}
+  async connect(): Promise<void> {
+    await null
+  }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closed.abort()
+    await null
+  }
 
   /** Runs one atomic step; its effect and its answer come in a later tick, as over a socket. */
   async #later<T>(step: () => T): Promise<T> {

@@ -1,3 +1,217 @@
+import { randomUUID } from 'node:crypto'
+import { redisKeys, type BusFence, type RedisKeys, type Stamp, type Tag } from '@lockstep/schemas'
+import { ReplyError, type Redis } from 'ioredis'
+import { systemClock } from '../clock.ts'
+import { CacheError } from '../errors.ts'
+import type {
+  Attachment,
+  BusMessage,
+  CacheStore,
+  FenceRecord,
+  LeaseReply,
+  LeaseRequest,
+  StoreRequest,
+  TouchReply,
+} from '../store.ts'
+import type { CacheClock } from '../types.ts'
+import { attachmentOf } from '../watermark.ts'
+import { Breaker } from './breaker.ts'
+import { openClient, tryConnect } from './connection.ts'
+import { call, runOne, runPipeline, timeOf, type Command } from './pipeline.ts'
+import { ACK, ATTACH, INVALIDATE, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
+
+/** What a store over Redis ≥ 7 needs. */
 export interface RedisStoreOptions {
+  readonly redis: { readonly url: string } | Redis
   readonly namespace: string
+  readonly commandTimeoutMs: number
+  readonly clock?: CacheClock | undefined
+  readonly failed?: ((error: unknown, doing: string) => void) | undefined
+  readonly nonce?: (() => string) | undefined
+}
+
+const STAMP_END = 28
+/** Entries per read of the bus: a tail that comes back after a pause must not build one reply of the whole stream. */
+const BUS_READ_COUNT = 1_000
+/** A blocking read that is overdue by this much (ms) hangs on a dead connection. */
+const BLOCK_GRACE_MS = 1_000
+
+function fenceOf(text: string | null): FenceRecord | null {
+  return text ? { stamp: text.slice(0, STAMP_END) as Stamp, incarnation: text.slice(STAMP_END + 1) } : null
+}
+
+function evictedKeys(info: unknown): string {
+  return /^evicted_keys:(\d+)/m.exec(String(info))?.[1] ?? 'unknown'
+}
+
+/** A reply of the server is an answer, however bad; anything else means that there was none. */
+function isServerFault(error: unknown): boolean {
+  const cause = error instanceof CacheError ? error.cause : error
+  return !(cause instanceof ReplyError)
+}
+
+class RedisStore implements CacheStore {
+  readonly values: CacheStore['values']
+  readonly fills: CacheStore['fills']
+  readonly fences: CacheStore['fences']
+  readonly bus: CacheStore['bus']
+  readonly #client: Redis
+  readonly #tail: Redis
+  readonly #keys: RedisKeys
+  readonly #breaker: Breaker
+  readonly #nonce: () => string
+  /** Until the policy is known, fences may be evicted. */
+  #mayEvict = true
+
+  constructor(options: RedisStoreOptions) {
+    const connection = { ...options, failed: (error: unknown) => options.failed?.(error, 'talking to Redis') }
+    this.#client = openClient(connection)
+    this.#tail = openClient(connection, { enableAutoPipelining: false, commandTimeout: BLOCK_GRACE_MS * 2 })
+    this.#keys = redisKeys(options.namespace)
+    const clock = options.clock ?? systemClock
+    this.#breaker = new Breaker(() => clock.now())
+    this.#nonce = options.nonce ?? randomUUID
+    this.values = {
+      value: (key) => this.#guard(() => this.#client.get(this.#keys.value(key))),
+      fences: (tags) => this.#guard(async () => (await this.#readFences(tags)).map(fenceOf)),
+    }
+    this.fills = {
+      lease: (request) => this.#guard(() => this.#lease(request)),
+      touch: (tags, stamp, longMs) => this.#guard(() => this.#touch(tags, stamp, longMs)),
+      store: (request) => this.#guard(() => this.#store(request)),
+      release: (key, lease) => this.#guard(() => this.#release(key, lease)),
+    }
+    this.fences = { apply: (fences, shortMs) => this.#guard(() => this.#invalidate(fences, shortMs)) }
+    this.bus = {
+      attach: () => this.#attach(),
+      read: (after, blockMs) => this.#read(after, blockMs),
+      ack: (processId, id) => this.#guard(() => this.#ack(processId, id)),
+      withdraw: (processId) => this.#guard(() => this.#withdraw(processId)),
+    }
+  }
+
+  async timeUs(): Promise<bigint> {
+    // Not through the breaker: this is asked once a second, and its answer closes nothing.
+    return timeOf(await runOne(this.#client, ['time']))
+  }
+
+  async connect(): Promise<void> {
+    await Promise.all([tryConnect(this.#client), tryConnect(this.#tail)])
+  }
+
+  async close(): Promise<void> {
+    await null
+    this.#client.disconnect()
+    this.#tail.disconnect()
+  }
+
+  #guard<T>(work: () => Promise<T>): Promise<T> {
+    return this.#breaker.run(work, isServerFault)
+  }
+
+  #readFences(tags: readonly Tag[]): Promise<(string | null)[]> {
+    return tags.length === 0 ? Promise.resolve([]) : this.#client.mget(tags.map((tag) => this.#keys.fence(tag)))
+  }
+
+  async #lease(request: LeaseRequest): Promise<LeaseReply> {
+    const { key, holder, stamp, leaseMs } = request
+    const keys = this.#keys
+    const replies = await runPipeline(this.#client, [
+      ...this.#evictionProbe(),
+      call(LEASE, [keys.lease(key), keys.fence(key)], [holder, stamp, leaseMs]),
+      ['get', keys.value(key)],
+    ])
+    const [lease, fence] = replies.at(-2) as [string, string]
+    const value = replies.at(-1) as string | null
+    return { lease: lease === '' ? null : lease, fence: fenceOf(fence), value, evictionMark: this.#mark(replies[0]) }
+  }
+
+  async #touch(tags: readonly Tag[], stamp: Stamp, longMs: number): Promise<TouchReply> {
+    const touches = tags.map((tag) => call(TOUCH, [this.#keys.fence(tag)], [stamp, longMs, this.#nonce()]))
+    // The probe stands behind the touches: what is evicted between lease and touch shows in it.
+    const replies = await runPipeline(this.#client, [...touches, ...this.#evictionProbe()])
+    const newer: { tag: Tag; stamp: Stamp }[] = []
+    const incarnations = tags.map((tag, index) => {
+      const [isTouched, detail] = replies[index] as [number, string]
+      if (isTouched === 1) return detail
+      newer.push({ tag, stamp: detail as Stamp })
+      return null
+    })
+    return { incarnations, newer, evictionMark: this.#mark(replies.at(-1)) }
+  }
+
+  async #store(request: StoreRequest): Promise<boolean> {
+    const { key, lease, value, ttlMs } = request
+    const keys = [this.#keys.value(key), this.#keys.lease(key)]
+    return (await runOne(this.#client, call(STORE, keys, [lease, value, Math.ceil(ttlMs)]))) === 1
+  }
+
+  async #release(key: string, lease: string): Promise<void> {
+    await runOne(this.#client, call(RELEASE, [this.#keys.lease(key)], [lease]))
+  }
+
+  async #invalidate(fences: readonly { tag: Tag; stamp: Stamp }[], shortMs: number): Promise<void> {
+    if (fences.length === 0) return
+    const keys = this.#keys
+    const commands = fences.map(({ tag, stamp }) =>
+      call(INVALIDATE, [keys.fence(tag), keys.value(tag), keys.lease(tag)], [stamp, shortMs, this.#nonce()]),
+    )
+    await runPipeline(this.#client, commands)
+  }
+
+  async #attach(): Promise<Attachment | null> {
+    const [fields, memory] = await runPipeline(this.#client, [
+      call(ATTACH, [this.#keys.watermark, this.#keys.bus], []),
+      ['info', 'memory'],
+    ])
+    this.#mayEvict = !/^maxmemory_policy:noeviction/m.test(String(memory))
+    const words = fields as string[]
+    const pairs = words.flatMap((field, index) => (index % 2 === 0 ? [[field, words[index + 1] ?? '']] : []))
+    return attachmentOf(Object.fromEntries(pairs))
+  }
+
+  async #read(after: string, blockMs: number): Promise<readonly BusMessage[]> {
+    try {
+      const count = ['COUNT', BUS_READ_COUNT, 'BLOCK', Math.max(1, Math.ceil(blockMs))] as const
+      const reply = await this.#tail.xread(...count, 'STREAMS', this.#keys.bus, after)
+      return (reply?.[0]?.[1] ?? []).map(([id, words]) => messageOf(id, words))
+    } catch (error) {
+      if (isServerFault(error) && this.#tail.status === 'ready') this.#tail.disconnect(true)
+      throw error
+    }
+  }
+
+  async #ack(processId: string, id: string): Promise<void> {
+    await runOne(this.#client, call(ACK, [this.#keys.acks], [processId, id]))
+  }
+
+  async #withdraw(processId: string): Promise<void> {
+    await this.#client.hdel(this.#keys.acks, processId)
+  }
+
+  #evictionProbe(): Command[] {
+    return this.#mayEvict ? [['info', 'stats']] : []
+  }
+
+  #mark(reply: unknown): string {
+    return this.#mayEvict ? evictedKeys(reply) : ''
+  }
+}
+
+function messageOf(id: string, words: readonly string[]): BusMessage {
+  const fields: Record<string, string> = {}
+  for (let index = 0; index < words.length; index += 2) fields[words[index] ?? ''] = words[index + 1] ?? ''
+  return {
+    id,
+    nonce: fields['n'] ?? '',
+    predecessor: fields['p'] ?? '',
+    fences: JSON.parse(fields['f'] ?? '[]') as BusFence[],
+    watermark: (fields['m'] ?? '') as Stamp | '',
+    echo: fields['r'] ?? '',
+  }
+}
+
+/** Creates a reading process' view of Redis; it opens two connections of its own. */
+export function createRedisStore(options: RedisStoreOptions): CacheStore {
+  return new RedisStore(options)
 }

@@ -1,0 +1,60 @@
+import type { BusReader } from './store.ts'
+import type { CacheClock } from './types.ts'
+
+/** Acks are at most this frequent, ms: a purge waits for them, Redis pays for them. */
+const LEAST_INTERVAL_MS = 5
+/** A process that is alive says so at least this often, ms. */
+const LONGEST_INTERVAL_MS = 100
+
+/** Tells the purger how far this process has applied the bus. */
+export class Acks {
+  readonly #bus: BusReader
+  readonly #processId: string
+  readonly #clock: CacheClock
+  readonly #failed: (error: unknown) => void
+  #position: string | null = null
+  #wake = new AbortController()
+  #stopped = false
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(options: {
+    readonly bus: BusReader
+    readonly processId: string
+    readonly clock: CacheClock
+    readonly failed: (error: unknown) => void
+  }) {
+    this.#bus = options.bus
+    this.#processId = options.processId
+    this.#clock = options.clock
+    this.#failed = options.failed
+  }
+
+  start(): void {
+    this.#running = this.#run()
+  }
+
+  /** Everything up to this entry is applied in this process. */
+  applied(position: string): void {
+    this.#position = position
+    this.#wake.abort()
+  }
+
+  /** Withdraws the process, so that no purge waits for it. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#wake.abort()
+    await this.#running
+    await this.#bus.withdraw(this.#processId).catch(this.#failed)
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      await this.#clock.sleep(LONGEST_INTERVAL_MS, this.#wake.signal)
+      this.#wake = new AbortController()
+      if (this.#position !== null && !this.#stopped) {
+        await this.#bus.ack(this.#processId, this.#position).catch(this.#failed)
+      }
+      if (!this.#stopped) await this.#clock.sleep(LEAST_INTERVAL_MS)
+    }
+  }
+}

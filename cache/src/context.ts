@@ -1,0 +1,43 @@
+import type { Admission } from './admission.ts'
+import type { Freshness } from './freshness.ts'
+import type { Knowledge } from './knowledge.ts'
+import type { LocalCache } from './l1/local-cache.ts'
+import type { Counters } from './stats.ts'
+import type { CacheStore } from './store.ts'
+import type { CacheClock, CacheEvents, UnsafeSwitches } from './types.ts'
+
+/** Durations (ms) that bound a read. */
+export interface Limits {
+  readonly maxStalenessMs: number
+  readonly loadTimeoutMs: number
+  /** Life of a lease: the longest wait for a turn and the longest load. */
+  readonly leaseMs: number
+  /** How long a reader waits for another process' load before it loads itself. */
+  readonly leaseWaitMs: number
+}
+
+/** What all entries of a cache share. */
+export interface CacheContext {
+  readonly clock: CacheClock
+  readonly random: () => number
+  readonly limits: Limits
+  readonly l1: LocalCache
+  readonly freshness: Freshness
+  readonly knowledge: Knowledge
+  readonly admission: Admission
+  /** Null without Redis. */
+  readonly store: CacheStore | null
+  readonly counters: Counters
+  readonly events: CacheEvents
+  readonly unsafe: UnsafeSwitches
+  /** Aborts when the cache stops. */
+  readonly signal: AbortSignal
+  /** Names lease holders; never repeats. */
+  readonly nonce: () => string
+}
+
+/** Notes a failure that a read lives through. */
+export function survived(context: CacheContext, error: unknown, doing: string): void {
+  context.counters.redisErrors += 1
+  context.events.failed?.(error, doing)
+}

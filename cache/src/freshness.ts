@@ -1,0 +1,100 @@
+import type { CacheClock } from './types.ts'
+
+/** A wall clock that runs away from the monotonic one by more than this (ms) means that the machine was suspended. */
+const CLOCK_JUMP_MS = 1_000
+
+/** Two clocks may drift apart by this share: twice what NTP slews at most (500 ppm). */
+const DRIFT = 0.001
+
+interface Mapping {
+  /** Upper bound of (Redis time − monotonic time), ms: makes every age too great rather than too small. */
+  readonly offset: number
+  /** Lower bound of the same. */
+  readonly floor: number
+  /** Monotonic ms of the sample. */
+  readonly at: number
+  /** Wall − monotonic at the sample, ms. */
+  readonly skew: number
+}
+
+/**
+ * Knows how old what this process has applied is. An echo is a Redis time r that reached the connector before the snapshot
+ * of the applied watermark, so everything visible at r is applied: age = Redis time now − r. Redis time is mapped to the
+ * monotonic clock by samples: T was read after t0, so Redis time r passed at a local time ≥ t0 − (T − r).
+ */
+export class Freshness {
+  readonly #clock: CacheClock
+  readonly #ignoreJump: boolean
+  #mapping: Mapping | null = null
+  #echoMs: number | null = null
+  #echoFloorMs = Number.NEGATIVE_INFINITY
+
+  constructor(clock: CacheClock, options: { readonly ignoreJump?: boolean | undefined } = {}) {
+    this.#clock = clock
+    this.#ignoreJump = options.ignoreJump ?? false
+  }
+
+  /** Maps Redis time anew. A failed sample keeps the old mapping: monotonic clocks go on without Redis. */
+  async sample(timeUs: () => Promise<bigint>): Promise<void> {
+    const before = this.#clock.now()
+    const timeMs = Number(await timeUs()) / 1000
+    const after = this.#clock.now()
+    const next = {
+      offset: timeMs - before,
+      floor: timeMs - after,
+      at: after,
+      skew: this.#clock.wall() - after,
+    }
+    const previous = this.#mapping
+    // Redis' clock went back: echoes from before would look younger than they are, so only ones from behind that time count.
+    if (previous && next.offset < previous.floor - 1 - DRIFT * (after - previous.at)) {
+      this.#echoFloorMs = Math.max(this.#echoFloorMs, after + previous.offset)
+      this.#echoMs = null
+    }
+    this.#mapping = next
+  }
+
+  /** Takes note of an applied echo (µs, decimal; '' = none). */
+  applied(echo: string): void {
+    if (echo === '') return
+    const echoMs = Number(echo) / 1000
+    if (echoMs <= this.#echoFloorMs) return
+    if (this.#echoMs === null || echoMs > this.#echoMs) this.#echoMs = echoMs
+  }
+
+  /** Forgets what was applied: nothing vouches until the next echo. */
+  reset(): void {
+    this.#echoMs = null
+  }
+
+  /** Redis time now, ms, not before it really is that late; null without a mapping. */
+  redisNowMs(now: number): number | null {
+    const mapping = this.#valid(now)
+    return mapping && now + mapping.offset
+  }
+
+  /** Age at monotonic time `now`, ms, never under-estimated; null = cannot vouch. */
+  ageMs(now: number): number | null {
+    if (this.#echoMs === null) return null
+    const mapping = this.#valid(now)
+    if (!mapping) return null
+    const age = now + mapping.offset - this.#echoMs
+    // An echo from the future belongs to another clock.
+    return age < 0 ? null : age
+  }
+
+  /** Tells whether the age is at most `limitMs`. */
+  isWithin(now: number, limitMs: number): boolean {
+    const age = this.ageMs(now)
+    return age !== null && age <= limitMs
+  }
+
+  #valid(now: number): Mapping | null {
+    const mapping = this.#mapping
+    if (!mapping || this.#ignoreJump) return mapping
+    const jump = this.#clock.wall() - now - mapping.skew
+    if (jump <= CLOCK_JUMP_MS && jump >= -CLOCK_JUMP_MS) return mapping
+    this.#mapping = null
+    return null
+  }
+}

@@ -1,0 +1,41 @@
+import { ZERO_STAMP, type Stamp } from '@lockstep/schemas'
+import type { Dependencies } from './dependencies.ts'
+import type { FenceRing } from './fence-ring.ts'
+
+/** What a flight brought back. */
+export interface Outcome {
+  readonly value: unknown
+  readonly stamp: Stamp | null
+  readonly tags: readonly string[]
+  readonly dependencies: Dependencies
+  readonly layer: 'l2' | 'load'
+  /** Monotonic ms at which the value was loaded, as far as known. */
+  readonly loadedAt: number
+  readonly stored: boolean
+  /** Ring moment up to which every known fence is respected. */
+  readonly knownAt: number
+  /** Monotonic ms as of which the value is known to be current. */
+  readonly asOf: number
+}
+
+/** A reader as it arrived. */
+export interface Arrival {
+  readonly key: string
+  readonly token: Stamp | null
+  readonly maxStalenessMs: number
+  /** Ring moment. */
+  readonly sequence: number
+  /** Monotonic ms. */
+  readonly at: number
+}
+
+/**
+ * Tells whether a reader may have the outcome of a flight that began before it arrived: not below its token, no fence of
+ * the value had arrived between, and within its contract.
+ */
+export function satisfies(outcome: Outcome, reader: Arrival, ring: FenceRing): boolean {
+  const stamp = outcome.stamp ?? ZERO_STAMP
+  if (reader.token !== null && stamp < reader.token) return false
+  if (reader.at - outcome.asOf > reader.maxStalenessMs) return false
+  return !ring.conflicts({ since: outcome.knownAt, until: reader.sequence }, outcome.dependencies, stamp)
+}

@@ -1,0 +1,1 @@
+export { TestPipeline, createTestPipeline, type TestPipelineOptions } from './test-pipeline.ts'
