@@ -142,9 +142,11 @@ export class BatchRun {
       this.#ledger.owe(effectsOf(step.items), NO_BUS_ENTRY, 'change')
       await this.#refuse(verdict, step.items)
     }
-    // `w` stands before the unreadable record, or refuses this partition anyway: what follows is behind a hole. Where
-    // `w` stands past it, a flush has covered it.
-    if (step.endsUnreadable && to === step.to) this.#break(to, 'unreadable-record')
+    // Where `w` stands past the unreadable record, a flush has covered it.
+    if (step.endsUnreadable && to === step.to) {
+      if (verdict.kind === 'applied') memory.brokenAt = to
+      this.#lose(to, 'unreadable-record')
+    }
     return DONE
   }
 
@@ -155,7 +157,8 @@ export class BatchRun {
       memory.brokenAt = memory.unknownSinceUs = null
       this.#need = { above: memory.newestGeneration, reason: 'redis-emptied', edge: false }
     } else if (verdict.kind === 'broken') {
-      if (verdict.isNew) this.#break(verdict.at, 'log-gap')
+      memory.brokenAt = verdict.at
+      if (verdict.isNew) this.#lose(verdict.at, 'log-gap')
       this.#need ??= { above: memory.newestGeneration, reason: 'log-gap', edge: true }
     } else if (memory.unknownSinceUs === null) {
       memory.unknownSinceUs = await this.#deps.writer.redisTimeUs()
@@ -171,11 +174,6 @@ export class BatchRun {
    * The edge is purged of everything right away as well, because the generation may have been granted to someone who
    * told the connector that the edge had missed nothing.
    */
-  #break(at: bigint, reason: 'log-gap' | 'unreadable-record'): void {
-    this.memory.brokenAt = at
-    this.#lose(at, reason)
-  }
-
   #lose(at: bigint, reason: 'log-gap' | 'unreadable-record'): void {
     const { newestGeneration: newest } = this.memory
     this.#need = { above: newest, reason, edge: true }

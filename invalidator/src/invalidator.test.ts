@@ -230,6 +230,16 @@ describe('invalidator: unreadable records', () => {
     expect(rig.writer.fenceOf(product(3))).toBe(stampAt(2, 11))
   })
 
+  test('unreadable records in a row are one hole, and every one of them is a dead letter', async () => {
+    await opened()
+    await rig.send(0, GARBAGE, GARBAGE, productChange(1, stampAt(1, 6)))
+    await rig.start()
+    await rig.until(() => rig.letters.length === 2 && rig.purgedTags.includes('product:1'))
+    await rig.send(0, flush(2, { edge: true }), watermark(stampAt(2, 7), '1'))
+    await rig.until(() => rig.position() === 6n)
+    expect(rig.letters.map(({ offset }) => offset)).toEqual([1n, 2n])
+  })
+
   test('dead letters that cannot be sent hold the partition back', async () => {
     await opened()
     const plan = new FailNext('before produce dead-letters')
