@@ -17,13 +17,13 @@ function address(dockerHost: string): RequestOptions | undefined {
   return { host: url.hostname, port: url.port || '2375' }
 }
 
-/** Tells whether a Docker daemon answers within 2 s and has the image; never pulls, never rejects. */
-export function dockerHasImage(image: string, dockerHost: string): Promise<boolean> {
+/** Tells whether a Docker daemon answers in time (2 s) and has the image; never pulls, never rejects. */
+export function dockerHasImage(image: string, dockerHost: string, deadlineMs = ANSWER_DEADLINE_MS): Promise<boolean> {
   const to = address(dockerHost)
   if (to === undefined) return Promise.resolve(false)
   return new Promise((resolve) => {
     const path = `/images/${encodeURIComponent(image)}/json`
-    const asking = request({ ...to, path, timeout: ANSWER_DEADLINE_MS }, (reply) => {
+    const asking = request({ ...to, path, timeout: deadlineMs }, (reply) => {
       reply.resume()
       resolve(reply.statusCode === 200)
     })
