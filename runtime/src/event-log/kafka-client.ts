@@ -77,7 +77,8 @@ function silenceNegativeTimers(): void {
   isSilenced = true
   const emitWarning = process.emitWarning.bind(process) as (...args: unknown[]) => void
   process.emitWarning = (...args: unknown[]): void => {
-    if (args[1] === 'TimeoutNegativeWarning' && new Error('origin').stack?.includes('kafkajs') === true) return
+    if (args[1] === 'TimeoutNegativeWarning' && new Error('origin').stack?.includes('node_modules/kafkajs/') === true)
+      return
     emitWarning(...args)
   }
 }

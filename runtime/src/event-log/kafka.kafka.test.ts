@@ -3,6 +3,12 @@ import { inject } from 'vitest'
 import { registerEventLogContract } from '../testing/event-log-contract.ts'
 import { createKafkaLog, ensureTopics } from './kafka.ts'
 
+declare module 'vitest' {
+  interface ProvidedContext {
+    kafkaBrokers: string[]
+  }
+}
+
 registerEventLogContract(
   'the Kafka log',
   () => {
