@@ -77,6 +77,10 @@ class LockstepCache implements Cache {
     this.#tail = store && this.#tailOf(store)
   }
 
+  get maxStalenessMs(): number {
+    return this.#context.limits.maxStalenessMs
+  }
+
   async start(): Promise<void> {
     const { store } = this.#context
     if (!store) return

@@ -4,6 +4,7 @@ import { survived, type CacheContext } from './context.ts'
 import { checkTag, declareTags, dependenciesOf } from './dependencies.ts'
 import { CacheError } from './errors.ts'
 import { dropLease, storeFill } from './fill.ts'
+import { runLoader } from './loader.ts'
 import { Flights, type Flight } from './flight.ts'
 import type { LocalRecord } from './l1/local-cache.ts'
 import type { Arrival, Outcome } from './outcome.ts'
@@ -181,7 +182,9 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     const loading = { stamp: knowledge.newest, sequence: knowledge.ring.sequence, at: clock.now() }
     flight.beganLoading = loading
     try {
-      const loaded = await this.#runLoader(args, loading.stamp)
+      const loaded = await runLoader(this.#context, this.name, (signal) =>
+        this.#definition.load(args, { stamp: loading.stamp, signal }),
+      )
       const stamp = this.#context.unsafe.stampAfterLoad ? knowledge.newest : loading.stamp
       return await this.#land({ key: reader.key, args, loaded, loading: { ...loading, stamp }, held })
     } catch (error) {
@@ -190,31 +193,6 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
       if (held) dropLease(this.#context, reader.key, held.lease)
       throw error
     }
-  }
-
-  #runLoader(args: Args, stamp: Stamp | null): Promise<V | null> {
-    const { admission, counters, clock, limits, signal } = this.#context
-    return admission.run(async () => {
-      counters.loads += 1
-      const timer = new AbortController()
-      const late = new AbortController()
-      const timeout = clock.sleep(limits.loadTimeoutMs, AbortSignal.any([timer.signal, signal])).then(() => {
-        if (timer.signal.aborted) return null as never
-        const error = signal.aborted
-          ? new CacheError('LOCKSTEP_CACHE_STOPPED', 'the cache stopped during a load')
-          : new CacheError(
-              'LOCKSTEP_CACHE_LOAD_TIMEOUT',
-              `${this.name}: no answer in ${limits.loadTimeoutMs} ms, look for slow queries`,
-            )
-        late.abort(error)
-        throw error
-      })
-      try {
-        return await Promise.race([this.#definition.load(args, { stamp, signal: late.signal }), timeout])
-      } finally {
-        timer.abort()
-      }
-    })
   }
 
   /** Encodes what was loaded, stores it under the lease and keeps it in L1, as far as nothing contradicts. */

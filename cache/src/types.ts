@@ -182,6 +182,8 @@ export interface CacheStats {
 
 /** The cache of one process for one database. */
 export interface Cache {
+  /** The contract, ms. */
+  readonly maxStalenessMs: number
   /** Connects and attaches the tail. Resolves after the first attempt, also when Redis is down. */
   start(): Promise<void>
   stop(): Promise<void>

@@ -77,9 +77,10 @@ export class LocalCache {
 
   /** Removes what a fence covers: records with an older stamp. Answers how many. */
   evict(tag: string, fence: Stamp): number {
-    const keys = tag === EVERYTHING ? this.#records.keys() : this.#index.get(indexNameOf(tag))
+    // Copied, because deleting changes what is walked.
+    const keys = Array.from((tag === EVERYTHING ? this.#records.keys() : this.#index.get(indexNameOf(tag))) ?? [])
     let evicted = 0
-    for (const key of [...(keys ?? [])]) {
+    for (const key of keys) {
       const record = this.#records.peek(key)
       if (record && record.stamp < fence && this.#records.delete(key)) evicted += 1
     }

@@ -29,20 +29,20 @@ export function createMemoryFenceWriter(options: {
   // Answers come in a later tick, as over a socket, so that no caller relies on them at once.
   return {
     applyFences: async (fences) => {
-      await null
+      await Promise.resolve()
       assertPlain(fences)
       for (const fence of fences) invalidate(server, fence, { shortFenceMs, nonce: nonce() })
     },
     advance: async (batch) => {
-      await null
+      await Promise.resolve()
       return server.advance(batch, nonce())
     },
     open: async (flush) => {
-      await null
+      await Promise.resolve()
       return server.open(flush, nonce())
     },
     redisTimeUs: async () => {
-      await null
+      await Promise.resolve()
       return server.timeUs()
     },
   }

@@ -51,19 +51,19 @@ class MemoryStore implements CacheStore {
   }
 
   async connect(): Promise<void> {
-    await null
+    await Promise.resolve()
   }
 
   async close(): Promise<void> {
     this.#closed.abort()
-    await null
+    await Promise.resolve()
   }
 
   /** Runs one atomic step; its effect and its answer come in a later tick, as over a socket. */
   async #later<T>(step: () => T): Promise<T> {
-    await null
+    await Promise.resolve()
     const result = step()
-    await null
+    await Promise.resolve()
     return result
   }
 

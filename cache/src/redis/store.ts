@@ -100,7 +100,7 @@ class RedisStore implements CacheStore {
   }
 
   async close(): Promise<void> {
-    await null
+    await Promise.resolve()
     this.#client.disconnect()
     this.#tail.disconnect()
   }

@@ -78,7 +78,13 @@ export class TestPipeline {
       const plain = tags.filter((tag) => !isCoarse(tag)).map((tag) => ({ tag: tag as Tag, stamp }))
       await this.writer.applyFences(plain)
       const at = performance.timeOrigin + performance.now()
-      return { stamp, busId: await this.#advance(0, tags.map((tag): BusFence => [tag, stamp, at])) }
+      return {
+        stamp,
+        busId: await this.#advance(
+          0,
+          tags.map((tag): BusFence => [tag, stamp, at]),
+        ),
+      }
     })
   }
 

@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto'
+import { classOf, classTag, encodeSurrogateKey, EVERYTHING, type Stamp, type Tag } from '@lockstep/schemas'
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import { verifyToken } from './token.ts'
+import type { Cache, Entry, Layer, ReadOptions, ReadResult } from './types.ts'
+
+/** What the plugin needs. Durations as their names say. */
+export interface FastifyLockstepOptions {
+  readonly cache: Cache
+  /** Edge lifetime of an answer while everything is well. Default 60. */
+  readonly edgeTtlSeconds?: number | undefined
+  /** Edge lifetime of a 404. Default 10. */
+  readonly notFoundTtlSeconds?: number | undefined
+  /** After a tag was fenced, answers get an edge lifetime of 1 s for this long: until the second purge. Default 5,000. */
+  readonly reboundMs?: number | undefined
+  /** Verifies `Lockstep-Token` of requests; without it tokens are ignored. */
+  readonly tokenSecret?: string | undefined
+}
+
+/** The reads of one request: what its answer depends on. */
+export interface RequestReads {
+  /** Reads through the cache and notes tags, stamp and layer; the request's token applies unless one is given. */
+  read<Args, V>(entry: Entry<Args, V>, args: Args, options?: ReadOptions): Promise<V | null>
+  /** The token of the request, verified; null without one. */
+  readonly token: Stamp | null
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    lockstep: RequestReads
+  }
+}
+
+const DEFAULT_EDGE_TTL_SECONDS = 60
+const DEFAULT_NOT_FOUND_TTL_SECONDS = 10
+const DEFAULT_REBOUND_MS = 5_000
+/** Lifetime where a fetch in flight may carry what has just been purged: the least that HTTP can say. */
+const CAUTIOUS_TTL_SECONDS = 1
+/** Half of the smallest limit among the providers (16 KiB of headers in all); an answer with more tags is not kept at the edge. */
+const MAX_SURROGATE_BYTES = 8_000
+const ETAG_BYTES = 18
+
+const LAYER_STATUS: Readonly<Record<Layer, string>> = {
+  l1: 'lockstep-l1; hit',
+  l2: 'lockstep-l1; fwd=miss, lockstep-l2; hit',
+  coalesced: 'lockstep-l1; fwd=miss; collapsed',
+  load: 'lockstep-l1; fwd=miss; stored',
+  stale: 'lockstep-l1; hit; detail=stale',
+}
+const LAYERS: readonly Layer[] = ['l1', 'l2', 'coalesced', 'load', 'stale']
+
+class Reads implements RequestReads {
+  readonly token: Stamp | null
+  readonly results: ReadResult<unknown>[] = []
+
+  constructor(token: Stamp | null) {
+    this.token = token
+  }
+
+  async read<Args, V>(entry: Entry<Args, V>, args: Args, options: ReadOptions = {}): Promise<V | null> {
+    const result = await entry.read(args, { ...options, token: options.token ?? this.token })
+    this.results.push(result)
+    return result.value
+  }
+}
+
+/** What an answer's reads come to. */
+interface Summary {
+  readonly tags: readonly string[]
+  readonly stamp: Stamp | null
+  readonly layer: Layer
+  readonly isStale: boolean
+}
+
+function summaryOf(results: readonly ReadResult<unknown>[]): Summary {
+  const stamps = results.map(({ stamp }) => stamp)
+  const isStamped = stamps.every((stamp) => stamp !== null)
+  return {
+    tags: [...new Set(results.flatMap(({ tags }) => tags))],
+    stamp: isStamped ? stamps.reduce((least, stamp) => (stamp < least ? stamp : least)) : null,
+    layer: LAYERS[Math.max(...results.map(({ layer }) => LAYERS.indexOf(layer)))] ?? 'load',
+    isStale: results.some(({ stale }) => stale),
+  }
+}
+
+/** Writes tags, their classes and `*`, each of which may be purged. */
+function surrogateKeys(tags: readonly string[]): string {
+  const classes = tags.map((tag) => classTag(classOf(tag as Tag)))
+  const all = new Set<string>([...tags, ...classes, EVERYTHING])
+  return [...all].map((tag) => encodeSurrogateKey(tag as Tag)).join(' ')
+}
+
+const isPersonal = (request: FastifyRequest): boolean =>
+  request.headers.authorization !== undefined || request.headers.cookie !== undefined
+
+function edgeSeconds(options: FastifyLockstepOptions, reply: FastifyReply, tags: readonly string[]): number {
+  const { cache, reboundMs = DEFAULT_REBOUND_MS } = options
+  const age = cache.freshnessAgeMs()
+  const isDoubtful = age === null || age > cache.maxStalenessMs / 2
+  if (isDoubtful || cache.fencedWithin(tags, reboundMs)) return CAUTIOUS_TTL_SECONDS
+  if (reply.statusCode === 404) return options.notFoundTtlSeconds ?? DEFAULT_NOT_FOUND_TTL_SECONDS
+  return options.edgeTtlSeconds ?? DEFAULT_EDGE_TTL_SECONDS
+}
+
+function forbidStoring(reply: FastifyReply, directive: 'no-store' | 'private, no-store'): void {
+  reply.header('cache-control', directive)
+  reply.removeHeader('cdn-cache-control')
+  reply.removeHeader('surrogate-key')
+}
+
+/** Sets what lets edges keep the answer; tells whether they may. */
+function allowStoring(options: FastifyLockstepOptions, reply: FastifyReply, summary: Summary): boolean {
+  const keys = surrogateKeys(summary.tags)
+  if (summary.isStale || keys.length > MAX_SURROGATE_BYTES) {
+    forbidStoring(reply, 'no-store')
+    return false
+  }
+  reply.header('surrogate-key', keys)
+  reply.header('cdn-cache-control', `max-age=${edgeSeconds(options, reply, summary.tags)}`)
+  reply.header('cache-control', 'public, max-age=0, must-revalidate')
+  return true
+}
+
+function etagOf(payload: string | Buffer): string {
+  return `"${createHash('sha256').update(payload).digest().subarray(0, ETAG_BYTES).toString('base64url')}"`
+}
+
+/** Compares weakly, as `If-None-Match` demands: an edge that compressed the body has weakened the tag. */
+function isKnown(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false
+  return header.split(',').some((item) => item.trim() === '*' || item.trim().replace(/^W\//, '') === etag)
+}
+
+/** Who may keep an answer at all: anyone, nobody, or (personal) not even a cache that asks for all. */
+type Audience = 'anyone' | 'nobody' | 'one person'
+
+function audienceOf(request: FastifyRequest, reply: FastifyReply): Audience {
+  const own = String(reply.getHeader('cache-control') ?? '')
+  if (isPersonal(request) || reply.hasHeader('set-cookie') || own.includes('private')) return 'one person'
+  const isRead = request.method === 'GET' || request.method === 'HEAD'
+  const isCacheable = reply.statusCode < 400 || reply.statusCode === 404
+  return isRead && isCacheable && !own.includes('no-store') ? 'anyone' : 'nobody'
+}
+
+/** Sets the headers of an answer; answers what its reads come to when edges may keep it. */
+function describe(options: FastifyLockstepOptions, request: FastifyRequest, reply: FastifyReply): Summary | null {
+  const { results } = request.lockstep as Reads
+  const audience = audienceOf(request, reply)
+  if (audience === 'one person') forbidStoring(reply, 'private, no-store')
+  if (audience === 'nobody') forbidStoring(reply, 'no-store')
+  if (results.length === 0) return null
+  const summary = summaryOf(results)
+  reply.header('cache-status', LAYER_STATUS[summary.layer])
+  if (summary.stamp !== null) reply.header('lockstep-stamp', summary.stamp)
+  return audience === 'anyone' && allowStoring(options, reply, summary) ? summary : null
+}
+
+/**
+ * Gives every answer the headers that keep caches before the service in step: surrogate keys, an edge lifetime that shrinks
+ * while anything is doubtful, a strong ETag, and no storing at all for personal answers and errors. Handlers read through
+ * `request.lockstep.read`.
+ */
+export const fastifyLockstep: FastifyPluginCallback<FastifyLockstepOptions> = (app, options, done) => {
+  app.decorateRequest('lockstep')
+  app.addHook('onRequest', (request, _reply, next) => {
+    const header = request.headers['lockstep-token']
+    const secret = options.tokenSecret
+    request.lockstep = new Reads(
+      secret !== undefined && typeof header === 'string' ? verifyToken(header, secret) : null,
+    )
+    next()
+  })
+  app.addHook('onSend', (request, reply, payload, next) => {
+    const summary = describe(options, request, reply)
+    const isBody = typeof payload === 'string' || Buffer.isBuffer(payload)
+    if (!summary || reply.statusCode !== 200 || !isBody) return next(null, payload)
+    const etag = etagOf(payload)
+    reply.header('etag', etag)
+    if (!isKnown(request.headers['if-none-match'], etag)) return next(null, payload)
+    // The tags stay: an edge that revalidates replaces those it has with those of the 304.
+    reply.code(304)
+    reply.removeHeader('content-length')
+    reply.removeHeader('content-type')
+    return next(null, null)
+  })
+  done()
+}
+
+// Makes the hooks reach the routes of the instance that registers the plugin, as fastify-plugin does.
+Object.assign(fastifyLockstep, {
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'lockstep',
+})
