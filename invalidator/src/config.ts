@@ -10,7 +10,7 @@ export const INVALIDATOR_CONFIG = {
     desc: 'Prefix of keys and topics; one source database is one namespace.',
   },
   redisUrl: {
-    env: 'LOCKSTEP_INVALIDATOR_REDIS_URL',
+    env: 'LOCKSTEP_REDIS_URL',
     type: Type.String({ pattern: '^rediss?://' }),
     default: 'redis://127.0.0.1:6379',
     desc: 'Redis >= 7 that holds fences, values and the bus.',

@@ -96,6 +96,26 @@ describe('invalidator: the common path', () => {
     expect(status.watermarkAgeMs).toBe(0)
     expect(status.commitToRedis.count).toBe(1)
   })
+
+  test('a partition that another replica took over no longer ages the watermark', async () => {
+    await opened(2)
+    const service = await rig.start()
+    await rig.until(() => rig.position(0) === 1n && rig.position(1) === 1n && rig.controls.length > 0)
+    const beat = async (partition: number) => {
+      await rig.send(partition, watermark(stampAt(1, 9), String(await rig.writer.redisTimeUs()), 2))
+      await rig.settle()
+    }
+    await beat(0)
+    await beat(1)
+    expect(service.status().watermarkAgeMs).toBe(0)
+    await rig.clock.advance(30_000)
+    await beat(0)
+    expect(service.status().watermarkAgeMs).toBe(30_000)
+    await rig.clock.advance(31_000)
+    await beat(0)
+    expect(service.status().watermarkAgeMs).toBe(0)
+    expect(Object.keys(service.status().partitions)).toEqual(['0'])
+  })
 })
 
 describe('invalidator: generations', () => {

@@ -26,6 +26,10 @@ export const GROUP = 'invalidator'
 // Full jitter: a Redis that comes back is not met by all partitions at once, nor waited for longer than 2 s.
 const RETRY = { initialMs: 50, maxMs: 2_000 }
 
+// A live partition brings a watermark every 50 ms, and the log's own watchdog ends a consumer that stands still for 60 s:
+// a partition silent for longer belongs to another replica now.
+const LOST_AFTER_MS = 60_000
+
 /** Breaks the service's promises one by one, so that tests can show what each is worth. Never set in production. */
 export interface UnsafeInvalidatorOptions {
   /** Leaves plain fences alone: L2 keeps what changes made wrong. */
@@ -75,6 +79,8 @@ export class Invalidator {
   readonly #metrics: InvalidatorMetrics
   readonly #echo: EchoLoop
   readonly #memories = new Map<number, PartitionMemory>()
+  /** When each partition was last delivered, monotonic ms; Infinity while a batch of it is being applied. */
+  readonly #deliveredMs = new Map<number, number>()
   readonly #stopping = new AbortController()
   #subscription: Subscription | null = null
   #echoing: Promise<void> = Promise.resolve()
@@ -121,7 +127,7 @@ export class Invalidator {
   /** Tells where every partition stands and how long evictions take. */
   status(): InvalidatorStatus {
     const partitions: Record<number, PartitionStatus> = {}
-    for (const [partition, memory] of this.#memories) {
+    for (const [partition, memory] of this.#owned()) {
       partitions[partition] = {
         position: memory.position?.toString() ?? null,
         generation: memory.newestGeneration,
@@ -131,14 +137,26 @@ export class Invalidator {
     }
     return {
       partitions,
-      generation: Math.max(0, ...[...this.#memories.values()].map((memory) => memory.newestGeneration)),
+      generation: Math.max(0, ...this.#owned().map(([, memory]) => memory.newestGeneration)),
       watermarkAgeMs: this.#watermarkAgeMs(),
       commitToRedis: this.#metrics.commitToRedis.summary(),
       commitToRedisCounts: this.#metrics.commitToRedis.counts(),
     }
   }
 
+  /** The partitions that this replica has, as far as it can know. */
+  #owned(): [number, PartitionMemory][] {
+    const now = this.#deps.time.nowMs()
+    return [...this.#memories].filter(([partition]) => now - (this.#deliveredMs.get(partition) ?? 0) < LOST_AFTER_MS)
+  }
+
   async #handle(batch: LogBatch, signal: AbortSignal): Promise<void> {
+    this.#deliveredMs.set(batch.partition, Number.POSITIVE_INFINITY)
+    await this.#applyBatch(batch, signal)
+    this.#deliveredMs.set(batch.partition, this.#deps.time.nowMs())
+  }
+
+  async #applyBatch(batch: LogBatch, signal: AbortSignal): Promise<void> {
     if (this.#deps.unsafe?.commitFirst === true) batch.commit()
     const { topic, partition, firstOffset, nextOffset } = batch
     const items = batch.records.map((record) => deriveItem(this.#deps.rules, record, { topic, partition }))
@@ -183,7 +201,7 @@ export class Invalidator {
 
   #watermarkAgeMs(): number | null {
     const now = this.#echo.redisNowUs()
-    const echoes = [...this.#metrics.watermarks.values()].map((watermark) => watermark.echo)
+    const echoes = this.#owned().map(([partition]) => this.#metrics.watermarks.get(partition)?.echo ?? '')
     if (now === null || echoes.length === 0 || echoes.includes('')) return null
     const oldest = echoes.map(BigInt).reduce((a, b) => (a < b ? a : b))
     return Math.max(0, Number(now - oldest) / 1000)

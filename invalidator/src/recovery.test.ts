@@ -1,7 +1,9 @@
 import { parseTag } from '@lockstep/schemas'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { FenceWriter } from './ports.ts'
 import { NO_BUS_ENTRY } from './purge-ledger.ts'
 import { FailNext } from './testing/faulty.ts'
+import type { FenceState } from './testing/memory-fence-writer.ts'
 import { Rig, flush, productChange, stampAt, watermark } from './testing/rig.ts'
 
 const product = (id: number) => parseTag(`product:${id}`)
@@ -46,6 +48,54 @@ describe('invalidator: a Redis that forgets', () => {
     expect(rig.position()).toBe(2n)
     await rig.send(0, flush(2, { edge: true }), watermark(stampAt(2, 9), '2'))
     await rig.until(() => rig.position() === 6n)
+  })
+
+  test('a hole whose purge could not be sent at first is purged all the same', async () => {
+    rig = await Rig.create()
+    const plan = new FailNext('before produce purges')
+    await rig.start({ plan })
+    await rig.send(0, flush(1), productChange(1, stampAt(1, 5)))
+    await rig.until(() => rig.position() === 2n)
+    const old = rig.writer.snapshot()
+    await rig.send(0, productChange(2, stampAt(1, 6)))
+    await rig.until(() => rig.position() === 3n)
+    await rig.settle()
+    rig.writer.restore(old)
+    plan.left = 1
+    await rig.send(0, watermark(stampAt(1, 8), '1'))
+    await rig.until(() => plan.left === 0)
+    await rig.clock.advance(100)
+    await rig.until(() => rig.purgedTags.includes('*'))
+    expect(rig.requests).toHaveLength(1)
+  })
+
+  test('writes that are lost in the middle of a batch lose none of the purges before it', async () => {
+    rig = await Rig.create()
+    const { writer } = rig
+    const seen: FenceState[] = []
+    let hasForgotten = false
+    const forgetful: FenceWriter = {
+      applyFences: (fences) => writer.applyFences(fences),
+      open: (begin) => writer.open(begin),
+      redisTimeUs: () => writer.redisTimeUs(),
+      advance: async (batch) => {
+        const [afterFirst] = seen
+        if (batch.from === 3n && afterFirst !== undefined && !hasForgotten) {
+          hasForgotten = true
+          writer.restore(afterFirst)
+        }
+        const reply = await writer.advance(batch)
+        seen.push(writer.snapshot())
+        return reply
+      },
+    }
+    // The flush in the middle makes two steps of one batch.
+    await rig.send(0, flush(1), productChange(1, stampAt(1, 5)), flush(1), productChange(2, stampAt(1, 6)))
+    await rig.start({ writer: forgetful })
+    await rig.until(() => rig.position() === 4n && rig.purges.length >= 3)
+    expect(hasForgotten).toBe(true)
+    expect(rig.purgedTags).toEqual(expect.arrayContaining(['product:1', 'product:2']))
+    expect(rig.writer.fenceOf(product(1))).toBe(stampAt(1, 5))
   })
 
   test('an emptied Redis stays without w until a newer generation opens it', async () => {
