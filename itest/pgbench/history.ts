@@ -101,7 +101,8 @@ export class History {
       else if (stalenessMs > maxStalenessMs) maxStalenessMs = stalenessMs
       if (stalenessMs !== null && stalenessMs <= contractMs) continue
       violations += 1
-      if (examples.length < MAX_EXAMPLES) examples.push(`${read.row} = ${read.value} by ${read.layer}: ${stalenessMs} ms`)
+      if (examples.length < MAX_EXAMPLES)
+        examples.push(`${read.row} = ${read.value} by ${read.layer}: ${stalenessMs} ms`)
     }
     return { checked, violations, maxStalenessMs, fromNowhere, examples }
   }

@@ -18,7 +18,8 @@ const percent = (value: number): string => `${(value * 100).toFixed(1)} %`.padSt
 
 /** Renders one frame as lines; the caller moves the cursor. */
 export function renderFrame(figures: DemoFigures, scene: Scene): string[] {
-  const verdict = figures.staleReads === 0 ? `${GREEN}0 stale reads${RESET}` : `${RED}${figures.staleReads} stale reads${RESET}`
+  const verdict =
+    figures.staleReads === 0 ? `${GREEN}0 stale reads${RESET}` : `${RED}${figures.staleReads} stale reads${RESET}`
   const layer = (name: string, { p50, p99 }: { p50: number; p99: number }) =>
     `  commit → ${name.padEnd(6)} ${ms(p50)} p50 ${ms(p99)} p99`
   return [

@@ -1,0 +1,5 @@
+import type { Bench } from './bench.ts'
+import { demoBench } from './demo.ts'
+
+/** Every benchmark by the name it is called with. */
+export const BENCHES: ReadonlyMap<string, Bench> = new Map([['demo', demoBench]])

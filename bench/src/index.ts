@@ -1,0 +1,1 @@
+export type { Bench, Figure } from './bench.ts'

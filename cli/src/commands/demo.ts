@@ -1,0 +1,191 @@
+import { createLogger, createMetrics, Lifecycle, loadConfig, type ConfigTable } from '@lockstep/runtime'
+import { Type } from 'typebox'
+import { startCommand } from '../demo/child.ts'
+import { figuresOf } from '../demo/figures.ts'
+import { gather } from '../demo/gather.ts'
+import type { LoadOptions, LoadReport } from '../demo/load.ts'
+import type { LoadMessage } from '../demo/load-process.ts'
+import { startScene, type RunningScene } from '../demo/scene.ts'
+import { renderFrame } from '../demo/view.ts'
+import { environment } from '../environment.ts'
+import type { Command } from '../help.ts'
+import { answersQuestion } from '../service-command.ts'
+
+/** Options of the demo. */
+export const DEMO_OPTIONS = {
+  for: {
+    env: 'LOCKSTEP_DEMO_FOR',
+    type: Type.String({ pattern: '^$|^[0-9]+(s|m)$' }),
+    default: '',
+    desc: 'How long to run, as 20s or 2m; empty until Ctrl-C.',
+  },
+  json: {
+    env: 'LOCKSTEP_DEMO_JSON',
+    type: Type.Boolean(),
+    default: false,
+    desc: 'No terminal view; one JSON line last.',
+  },
+  commits: {
+    env: 'LOCKSTEP_DEMO_COMMITS',
+    type: Type.Integer({ minimum: 1 }),
+    default: 350,
+    unit: '1/s',
+    desc: 'Commits.',
+  },
+  reads: {
+    env: 'LOCKSTEP_DEMO_READS',
+    type: Type.Integer({ minimum: 1 }),
+    default: 3_300,
+    unit: '1/s',
+    desc: 'Reads.',
+  },
+  products: {
+    env: 'LOCKSTEP_DEMO_PRODUCTS',
+    type: Type.Integer({ minimum: 100 }),
+    default: 1_000,
+    desc: 'Products in the shop.',
+  },
+  maxStalenessMs: {
+    env: 'LOCKSTEP_MAX_STALENESS_MS',
+    type: Type.Integer({ minimum: 200 }),
+    default: 1_000,
+    unit: 'ms',
+    desc: 'Contract of L1 and Redis that every read is judged by.',
+  },
+  edgeTtlSeconds: {
+    env: 'LOCKSTEP_EDGE_TTL_SECONDS',
+    type: Type.Integer({ minimum: 1 }),
+    default: 10,
+    unit: 's',
+    desc: 'Life of a response at the edge, the contract there.',
+  },
+  reboundMs: {
+    env: 'LOCKSTEP_REBOUND_MS',
+    type: Type.Integer({ minimum: 50 }),
+    default: 1_000,
+    unit: 'ms',
+    desc: 'Second purge.',
+  },
+} as const satisfies ConfigTable
+
+const SUMMARY = 'Runs everything on this machine, embedded: Postgres, Redis, edge, two API processes, load, live view'
+const CATEGORIES = 50
+const FRAME_MS = 500
+const LONG_MS = 2 ** 31 - 1
+
+function durationMs(text: string): number {
+  if (text === '') return LONG_MS
+  return Number.parseInt(text, 10) * (text.endsWith('m') ? 60_000 : 1_000)
+}
+
+/** `lockstep demo`. */
+export const demoCommand: Command = {
+  name: 'demo',
+  summary: SUMMARY,
+  async run(argv) {
+    if (answersQuestion('demo [--for 20s] [--json]', `${SUMMARY}.`, DEMO_OPTIONS, argv)) return
+    const log = createLogger({ service: 'demo', level: 'warn', fd: 2 })
+    const lifecycle = new Lifecycle({ log })
+    const stops: (() => Promise<void>)[] = []
+    lifecycle.add({
+      name: 'demo',
+      async start() {
+        const config = loadConfig(DEMO_OPTIONS, { env: environment, argv })
+        const progress = (text: string) => process.stderr.write(`${text}\n`)
+        const metrics = createMetrics()
+        const scene = await startScene(
+          { ...config, categories: CATEGORIES, apiProcesses: 2, log, metrics, progress },
+          stops,
+        )
+        scene.closed.catch((error: unknown) => lifecycle.fail(error))
+        const show = startLoad(scene, config, stops)
+        if (!config.json && process.stdout.isTTY) stops.push(liveView(scene, show))
+        void finish(scene, show, config).then(
+          () => lifecycle.stop(),
+          (error: unknown) => lifecycle.fail(error),
+        )
+      },
+      async stop() {
+        for (const stop of stops.splice(0).toReversed()) await stop()
+      },
+    })
+    await lifecycle.run()
+  },
+}
+
+interface Show {
+  readonly report: () => LoadReport | undefined
+  /** Ends the load and resolves with its last report. */
+  readonly end: () => Promise<void>
+}
+
+function startLoad(scene: RunningScene, config: DemoConfig, stops: (() => Promise<void>)[]): Show {
+  const options: LoadOptions = {
+    databaseUrl: scene.databaseUrl,
+    apiUrls: scene.apis.map(({ url }) => url),
+    edgeUrl: scene.edge.url,
+    products: config.products,
+    categories: CATEGORIES,
+    commitsPerSecond: config.commits,
+    readsPerSecond: config.reads,
+    maxStalenessMs: config.maxStalenessMs,
+    edgeStalenessMs: config.edgeTtlSeconds * 1_000,
+  }
+  const load = startCommand('demo-load', [JSON.stringify(options)], {})
+  stops.push(() => load.stop())
+  let report: LoadReport | undefined
+  load.child.on('message', (message: LoadMessage) => {
+    report = message.report
+  })
+  return {
+    report: () => report,
+    end: async () => {
+      load.child.send('stop')
+      await new Promise<void>((resolve) => load.child.once('disconnect', resolve))
+    },
+  }
+}
+
+type DemoConfig = ReturnType<typeof loadConfig<typeof DEMO_OPTIONS>>
+
+/** Waits for the end of the run, ends the load and prints the figures. */
+async function finish(scene: RunningScene, show: Show, config: DemoConfig): Promise<void> {
+  await new Promise<void>((resolve) => setTimeout(resolve, durationMs(config.for)).unref())
+  await show.end()
+  const figures = figuresOf(await gather(scene, show.report()))
+  process.stdout.write(config.json ? `${JSON.stringify(figures)}\n` : `${JSON.stringify(figures, null, 2)}\n`)
+}
+
+/** Redraws the screen twice a second; the result stops it. */
+function liveView(scene: RunningScene, show: Show): () => Promise<void> {
+  const draw = async () => {
+    const figures = figuresOf(await gather(scene, show.report()))
+    const { connector, invalidator, purger } = scene.pipeline.status()
+    const { phase, generation } = connector as { phase?: string; generation?: number }
+    const frame = renderFrame(figures, {
+      urls: [
+        ['edge', `${scene.edge.url}/products/1   (${scene.edge.name})`],
+        ...scene.apis.map(({ url }, index) => [`API ${index + 1}`, `${url}/products/1`] as const),
+        ...scene.apis.map(({ adminUrl }, index) => [`status ${index + 1}`, `${adminUrl}/statusz`] as const),
+      ],
+      stages: [
+        ['connector', `${phase ?? 'streaming'}, generation ${generation ?? '?'}`],
+        ['invalidator', `watermark ${invalidator.watermarkAgeMs?.toFixed(0) ?? '?'} ms old`],
+        ['purger', `${purger?.backlog ?? 0} waiting, ${purger?.rebounds ?? 0} rebounds due`],
+      ],
+      lastChanges: show.report()?.lastChanges ?? [],
+      tryThis: [
+        `psql '${scene.databaseUrl}' -c 'update products set price_cents = 1, version = version + 1 where id = 1'`,
+        `curl -si ${scene.edge.url}/products/1`,
+      ],
+    })
+    process.stdout.write(`\u001b[H${frame.map((line) => `${line}\u001b[K`).join('\n')}\u001b[J`)
+  }
+  process.stdout.write('\u001b[2J')
+  const timer = setInterval(() => void draw().catch(() => undefined), FRAME_MS)
+  return () => {
+    clearInterval(timer)
+    process.stdout.write('\n')
+    return Promise.resolve()
+  }
+}

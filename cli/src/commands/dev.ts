@@ -1,0 +1,149 @@
+import {
+  createLogger,
+  createMetrics,
+  Lifecycle,
+  loadConfig,
+  maskUrl,
+  startAdminServer,
+  type ConfigTable,
+} from '@lockstep/runtime'
+import { startRedis } from '@lockstep/servers'
+import { Type } from 'typebox'
+import { assertRedis } from '../adapters/redis-check.ts'
+import { startPipeline, type Pipeline } from '../embedded/pipeline.ts'
+import { readRules } from '../embedded/rules-file.ts'
+import { environment } from '../environment.ts'
+import type { Command } from '../help.ts'
+import { answersQuestion } from '../service-command.ts'
+
+/** Options of `lockstep dev`. */
+export const DEV_OPTIONS = {
+  databaseUrl: {
+    env: 'LOCKSTEP_DATABASE_URL',
+    type: Type.String({ minLength: 1 }),
+    secret: true,
+    desc: 'Any Postgres >= 14 with wal_level=logical.',
+  },
+  rules: {
+    env: 'LOCKSTEP_RULES_FILE',
+    type: Type.String({ minLength: 1 }),
+    default: 'lockstep.rules.yaml',
+    desc: 'Which cached things depend on which rows.',
+  },
+  redisUrl: {
+    env: 'LOCKSTEP_REDIS_URL',
+    type: Type.String(),
+    default: '',
+    secret: true,
+    desc: 'Redis >= 7; empty starts one for as long as this command runs.',
+  },
+  namespace: {
+    env: 'LOCKSTEP_NAMESPACE',
+    type: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$' }),
+    default: 'lockstep',
+    desc: 'Prefix of keys; the same in the application.',
+  },
+  maxStalenessMs: {
+    env: 'LOCKSTEP_MAX_STALENESS_MS',
+    type: Type.Integer({ minimum: 100 }),
+    default: 5_000,
+    unit: 'ms',
+    desc: 'Contract: the longest a purge waits for a process.',
+  },
+  reboundMs: {
+    env: 'LOCKSTEP_REBOUND_MS',
+    type: Type.Integer({ minimum: 50 }),
+    default: 2_000,
+    unit: 'ms',
+    desc: 'Pause before the second purge.',
+  },
+  tiers: {
+    env: 'LOCKSTEP_PURGER_TIERS',
+    type: Type.String(),
+    default: '',
+    desc: 'Edge tiers from the origin outward (varnish+URL or fastly+URL, `;` between tiers); empty for none.',
+  },
+  edgeToken: {
+    env: 'LOCKSTEP_EDGE_TOKEN',
+    type: Type.String(),
+    default: '',
+    secret: true,
+    desc: 'Token that the edge expects with a purge.',
+  },
+  adminHost: {
+    env: 'LOCKSTEP_ADMIN_HOST',
+    type: Type.String({ minLength: 1 }),
+    default: '127.0.0.1',
+    desc: 'Address of /livez, /readyz, /statusz and /metrics.',
+  },
+  adminPort: {
+    env: 'LOCKSTEP_ADMIN_PORT',
+    type: Type.Integer({ minimum: 0, maximum: 65_535 }),
+    default: 9_400,
+    desc: 'Port of /livez, /readyz, /statusz and /metrics; 0 takes any free one.',
+  },
+  unsafeNoGate: {
+    env: 'LOCKSTEP_UNSAFE_NO_GATE',
+    type: Type.Boolean(),
+    default: false,
+    desc: 'For tests: lets changes pass before they are visible, which is what the gate prevents.',
+  },
+} as const satisfies ConfigTable
+
+const SUMMARY = 'Keeps the caches of one database in step: the whole pipeline in one process'
+
+/** `lockstep dev`: connector, invalidator and purger in one process, attached to any Postgres. */
+export const devCommand: Command = {
+  name: 'dev',
+  summary: SUMMARY,
+  async run(argv) {
+    if (answersQuestion('dev --database-url URL --rules FILE', `${SUMMARY}.`, DEV_OPTIONS, argv)) return
+    const log = createLogger({ service: 'dev', fd: 2 })
+    const lifecycle = new Lifecycle({ log })
+    const stops: (() => Promise<void>)[] = []
+    lifecycle.add({
+      name: 'dev',
+      async start() {
+        const config = loadConfig(DEV_OPTIONS, { env: environment, argv: argv.filter((word) => word !== '--check') })
+        const rules = await readRules(config.rules)
+        const redisUrl = config.redisUrl || (await startOwnRedis(stops))
+        await assertRedis(redisUrl)
+        const metrics = createMetrics()
+        let pipeline: Pipeline | undefined
+        // The port first: when it is taken, nothing has been created anywhere.
+        const admin = await startAdminServer({
+          host: config.adminHost,
+          port: config.adminPort,
+          metrics,
+          health: () => ({ ready: pipeline !== undefined && !lifecycle.draining }),
+          status: () => pipeline?.status() ?? {},
+          portOption: '--admin-port',
+        })
+        stops.push(() => admin.close())
+        const running = await startPipeline({ ...config, redisUrl, rules, log, metrics })
+        pipeline = running
+        stops.push(() => running.stop())
+        running.closed.catch((error: unknown) => lifecycle.fail(error))
+        process.stdout.write(
+          [
+            `In step with ${maskUrl(config.databaseUrl)}`,
+            `  Redis      ${maskUrl(redisUrl)}   namespace ${config.namespace}`,
+            `  status     http://${config.adminHost}:${admin.port}/statusz`,
+            '  Ctrl-C stops; nothing stays on the database but the schema lockstep with the generation.',
+            '',
+          ].join('\n'),
+        )
+      },
+      async stop() {
+        for (const stop of stops.splice(0).toReversed()) await stop()
+      },
+    })
+    await lifecycle.run()
+  },
+}
+
+async function startOwnRedis(stops: (() => Promise<void>)[]): Promise<string> {
+  const redis = await startRedis({ needs: 'process' })
+  stops.push(() => redis.stop())
+  return redis.url
+}

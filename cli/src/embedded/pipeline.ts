@@ -1,0 +1,99 @@
+import { PURGER_CONFIG, startPurger, type PurgerStatus } from '@lockstep/cdn-purger'
+import { CONNECTOR_CONFIG, startConnector } from '@lockstep/connector'
+import { INVALIDATOR_CONFIG, startInvalidator, type InvalidatorStatus } from '@lockstep/invalidator'
+import { createMemoryLog, loadConfig, type Logger, type MetricsRegistry } from '@lockstep/runtime'
+import type { RuleSet } from '@lockstep/schemas'
+
+/** What one process needs to keep the caches of one database in step. */
+export interface PipelineOptions {
+  readonly databaseUrl: string
+  readonly redisUrl: string
+  readonly namespace: string
+  readonly rules: RuleSet
+  readonly maxStalenessMs: number
+  readonly reboundMs: number
+  /** Edge tiers as the purger names them; empty for none. */
+  readonly tiers: string
+  readonly edgeToken: string
+  readonly log: Logger
+  readonly metrics: MetricsRegistry
+  /** Tests only: the gate lets changes pass before they are visible. */
+  readonly unsafeNoGate?: boolean | undefined
+}
+
+/** A running pipeline. */
+export interface Pipeline {
+  /** Rejects with what broke it. */
+  readonly closed: Promise<void>
+  stop(): Promise<void>
+  status(): PipelineStatus
+}
+
+/** What every stage says of itself. */
+export interface PipelineStatus {
+  readonly connector: object
+  readonly invalidator: InvalidatorStatus
+  readonly purger: PurgerStatus | null
+}
+
+/**
+ * Starts connector, invalidator and purger in this process over the memory log. The slot is temporary: it vanishes with the
+ * connection, so nothing is left on the database however the process ends (ADR 0002).
+ * @throws LockstepError naming everything that is missing on the database.
+ */
+export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
+  const { rules, log: logger, metrics, namespace, databaseUrl, redisUrl, maxStalenessMs, reboundMs } = options
+  const log = createMemoryLog()
+  const started: { stop(): Promise<void> }[] = [{ stop: () => log.close() }]
+  const stop = async () => {
+    // The source first: what it has sent is still applied.
+    for (const service of started.splice(0).toReversed()) await service.stop()
+  }
+  const shared = { LOCKSTEP_NAMESPACE: namespace, LOCKSTEP_REDIS_URL: redisUrl }
+  try {
+    const purger = options.tiers === '' ? null : await startPurgerOf(options, log)
+    if (purger) started.push(purger)
+    const invalidatorConfig = loadConfig(INVALIDATOR_CONFIG, { env: shared })
+    const invalidator = await startInvalidator(invalidatorConfig, { log, logger, metrics, rules })
+    started.push(invalidator)
+    const connectorConfig = loadConfig(CONNECTOR_CONFIG, {
+      env: { ...shared, LOCKSTEP_CONNECTOR_DATABASE_URL: databaseUrl, LOCKSTEP_CONNECTOR_TEMPORARY_SLOT: 'true' },
+    })
+    const connector = await startConnector(connectorConfig, {
+      log,
+      logger,
+      metrics,
+      rules,
+      memoryLog: true,
+      ...(options.unsafeNoGate ? { unsafe: { noGate: true } } : {}),
+    })
+    started.push(connector)
+    const closed = Promise.race([connector.closed, invalidator.closed, ...(purger ? [purger.closed] : [])])
+    return {
+      closed,
+      stop,
+      status: () => ({
+        connector: connector.status(),
+        invalidator: invalidator.status(),
+        purger: purger?.status() ?? null,
+      }),
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+
+  async function startPurgerOf({ tiers, edgeToken }: PipelineOptions, ownLog: typeof log) {
+    const config = loadConfig(PURGER_CONFIG, {
+      env: {
+        ...shared,
+        LOCKSTEP_PURGER_TIERS: tiers,
+        LOCKSTEP_PURGER_VARNISH_TOKEN: edgeToken,
+        LOCKSTEP_PURGER_FASTLY_TOKEN: edgeToken,
+        LOCKSTEP_MAX_STALENESS_MS: String(maxStalenessMs),
+        LOCKSTEP_REBOUND_MS: String(reboundMs),
+      },
+    })
+    return await startPurger(config, { log: ownLog, logger, metrics, admin: false })
+  }
+}

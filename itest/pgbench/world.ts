@@ -1,0 +1,140 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort, startPostgres, startRedis, type PostgresServer, type RedisServer } from '@lockstep/servers'
+import { startEdge, type Edge } from '@lockstep/cli'
+import { TestProcess } from '../process.ts'
+import type { LoggedRead } from './history.ts'
+import { HistoryReader, pgbench } from './pgbench.ts'
+import type { ReaderOptions, ReaderReply, ReaderRequest } from './reader.ts'
+
+export const RULES_FILE = fileURLToPath(new URL('lockstep.rules.yaml', import.meta.url))
+const READER = fileURLToPath(new URL('reader.ts', import.meta.url))
+const ACCOUNTS_PER_SCALE = 100_000
+export const EDGE_TOKEN = 'pgbench-edge-token'
+
+/** How one run is set up. */
+export interface WorldOptions {
+  readonly major: 15 | 18
+  /** pgbench's scale: 100,000 accounts each. */
+  readonly scale: number
+  readonly namespace: string
+  readonly maxStalenessMs: number
+  /** Mutation: readers that ignore fences. */
+  readonly ignoreFences?: boolean | undefined
+  readonly settings?: Readonly<Record<string, string>> | undefined
+}
+
+/** The servers and readers of one run: a pgbench database, Redis, two reader processes and an edge before the first. */
+export class World {
+  readonly options: WorldOptions
+  readonly postgres: PostgresServer
+  readonly redis: RedisServer
+  readonly edge: Edge
+  readonly readers: readonly TestProcess[]
+  readonly history: HistoryReader
+  readonly #directory: string
+
+  private constructor(parts: Pick<World, 'options' | 'postgres' | 'redis' | 'edge' | 'readers'>, directory: string) {
+    this.options = parts.options
+    this.postgres = parts.postgres
+    this.redis = parts.redis
+    this.edge = parts.edge
+    this.readers = parts.readers
+    this.history = new HistoryReader(parts.postgres.url)
+    this.#directory = directory
+  }
+
+  static async create(options: WorldOptions): Promise<World> {
+    const { major, scale, settings, namespace, maxStalenessMs, ignoreFences = false } = options
+    const postgres = await startPostgres({ major, needs: 'process', ...(settings ? { settings } : {}) })
+    const redis = await startRedis({ needs: 'process', appendOnly: true })
+    await pgbench(postgres.url, ['-i', '-q', '-s', String(scale)])
+    const directory = mkdtempSync(join(tmpdir(), 'lockstep-pgbench-'))
+    const ports = [await freePort(), await freePort()]
+    const edge = await startEdge(ports[0] ?? 0, EDGE_TOKEN)
+    const readers = ports.map((port, index) => {
+      const reader: ReaderOptions = {
+        databaseUrl: postgres.url,
+        redisUrl: redis.url,
+        namespace,
+        processId: `reader-${index}`,
+        logFile: join(directory, `reader-${index}.tsv`),
+        port,
+        maxStalenessMs,
+        accounts: scale * ACCOUNTS_PER_SCALE,
+        ignoreFences,
+        isIdle: false,
+      }
+      return new TestProcess(reader.processId, READER, [JSON.stringify(reader)])
+    })
+    return new World({ options, postgres, redis, edge, readers }, directory)
+  }
+
+  /** A further reader, for after the run: its own memory is empty, and it reads nothing unasked. */
+  async freshReader(): Promise<TestProcess> {
+    const options: ReaderOptions = {
+      ...this.#readerOptions(),
+      processId: 'fresh',
+      port: await freePort(),
+      isIdle: true,
+    }
+    const reader = new TestProcess('fresh', READER, [JSON.stringify(options)]).start()
+    await new Promise((resolve) => reader.child.once('message', resolve))
+    return reader
+  }
+
+  #readerOptions(): ReaderOptions {
+    const { namespace, maxStalenessMs, scale, ignoreFences = false } = this.options
+    return {
+      databaseUrl: this.postgres.url,
+      redisUrl: this.redis.url,
+      namespace,
+      processId: '',
+      logFile: join(this.#directory, 'fresh.tsv'),
+      port: 0,
+      maxStalenessMs,
+      accounts: scale * ACCOUNTS_PER_SCALE,
+      ignoreFences,
+      isIdle: false,
+    }
+  }
+
+  /** Every read that the readers have logged. A torn last line, of a killed reader, does not count. */
+  *reads(): Generator<LoggedRead> {
+    for (const index of this.readers.keys()) {
+      for (const line of readFileSync(join(this.#directory, `reader-${index}.tsv`), 'utf8').split('\n')) {
+        const [row, value, startedAt, endedAt, layer] = line.split('\t')
+        if (row === undefined || value === undefined || layer === undefined) continue
+        yield { row, value, startedAtUs: Number(startedAt), endedAtUs: Number(endedAt), layer }
+      }
+    }
+  }
+
+  /** Asks a reader what its cache says of these rows. */
+  async valuesIn(
+    reader: TestProcess,
+    rows: readonly string[],
+  ): Promise<Extract<ReaderReply, { kind: 'values' }>['values']> {
+    const reply = new Promise<ReaderReply>((resolve) => reader.child.once('message', resolve))
+    reader.child.send({ kind: 'values', rows } satisfies ReaderRequest)
+    const answer = await reply
+    if (answer.kind !== 'values') throw new Error(`unexpected reply ${answer.kind}`)
+    return answer.values
+  }
+
+  /** What the edge answers for a row. */
+  async valueAtEdge(row: string): Promise<string> {
+    const response = await fetch(`${this.edge.url}/balances/${row.replace(':', '/')}`)
+    return ((await response.json()) as { value: string }).value
+  }
+
+  async stop(): Promise<void> {
+    for (const reader of this.readers) await reader.stop('SIGKILL')
+    await this.edge.stop()
+    await this.redis.stop()
+    await this.postgres.stop()
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}

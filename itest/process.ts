@@ -1,0 +1,83 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+const PROGRAM = fileURLToPath(new URL('../cli/src/main.ts', import.meta.url))
+const FLAGS = ['-C', 'lockstep-source', '--disable-warning=ExperimentalWarning']
+
+/** A process of the test that can be killed and started again, with the same arguments. */
+export class TestProcess {
+  readonly name: string
+  readonly #file: string
+  readonly #args: readonly string[]
+  readonly #env: Readonly<Record<string, string>>
+  #child: ChildProcess | undefined
+  #output = ''
+
+  constructor(name: string, file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    this.name = name
+    this.#file = file
+    this.#args = args
+    this.#env = env
+  }
+
+  get child(): ChildProcess {
+    if (!this.#child) throw new Error(`${this.name} was not started`)
+    return this.#child
+  }
+
+  /** Standard output and error so far, over all starts. */
+  get output(): string {
+    return this.#output
+  }
+
+  start(): this {
+    const child = fork(this.#file, this.#args, {
+      execArgv: FLAGS,
+      env: { ...process.env, ...this.#env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    })
+    child.stdout?.on('data', (chunk) => (this.#output += String(chunk)))
+    child.stderr?.on('data', (chunk) => (this.#output += String(chunk)))
+    process.once('exit', () => child.kill('SIGKILL'))
+    this.#child = child
+    return this
+  }
+
+  /** Waits until the output since the last start holds `text`. @throws Error with the output when it does not. */
+  async says(text: string, deadlineMs = 30_000): Promise<void> {
+    const deadline = performance.now() + deadlineMs
+    while (!this.#output.includes(text)) {
+      if (performance.now() > deadline || this.child.exitCode !== null)
+        throw new Error(`${this.name} did not say "${text}" within ${deadlineMs} ms: ${this.#output.slice(-1500)}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
+  /** `kill -9`, then a start with the same arguments, as a supervisor does. */
+  async killAndRestart(): Promise<void> {
+    const exited = once(this.child, 'exit')
+    this.child.kill('SIGKILL')
+    await exited
+    this.start()
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const { child } = this
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, 'exit')
+      child.kill(signal)
+      await exited
+    }
+    return child.exitCode
+  }
+}
+
+/** A command of `lockstep`, as a process. */
+export function lockstep(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): TestProcess {
+  return new TestProcess(command, PROGRAM, [command, ...args], env)
+}
