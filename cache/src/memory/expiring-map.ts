@@ -31,6 +31,11 @@ export class ExpiringMap {
     if (entry) entry.until = Math.max(entry.until, this.#now() + lifeMs)
   }
 
+  /** Remaining life, ms; −2 when there is none, as Redis says it. */
+  life(key: string): number {
+    return this.get(key) === null ? -2 : (this.#entries.get(key)?.until ?? 0) - this.#now()
+  }
+
   delete(key: string): boolean {
     return this.#entries.delete(key)
   }

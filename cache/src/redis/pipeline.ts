@@ -12,7 +12,9 @@ export function call(script: Script, keys: readonly string[], args: readonly (st
 
 type Replies = [error: Error | null, result: unknown][]
 
-function failure(error: unknown): CacheError {
+/** Classifies what a client throws. */
+export function failure(error: unknown): CacheError {
+  if (error instanceof CacheError) return error
   const reason = error instanceof Error ? error.message : String(error)
   return new CacheError('LOCKSTEP_CACHE_REDIS', `redis command failed, check that Redis answers: ${reason}`, {
     cause: error,

@@ -17,7 +17,7 @@ import type { CacheClock } from '../types.ts'
 import { attachmentOf } from '../watermark.ts'
 import { Breaker } from './breaker.ts'
 import { openClient, tryConnect } from './connection.ts'
-import { call, runOne, runPipeline, timeOf, type Command } from './pipeline.ts'
+import { call, failure, runOne, runPipeline, timeOf, type Command } from './pipeline.ts'
 import { ACK, ATTACH, INVALIDATE, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
 
 /** What a store over Redis ≥ 7 needs. */
@@ -106,7 +106,9 @@ class RedisStore implements CacheStore {
   }
 
   #guard<T>(work: () => Promise<T>): Promise<T> {
-    return this.#breaker.run(work, isServerFault)
+    return this.#breaker.run(work, isServerFault).catch((error: unknown) => {
+      throw failure(error)
+    })
   }
 
   #readFences(tags: readonly Tag[]): Promise<(string | null)[]> {

@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto'
+import { redisKeys, type Tag } from '@lockstep/schemas'
+import { startRedis, type RedisServer } from '@lockstep/servers'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { registerStoreContract, stampAt, type StoreFixture } from '../testing/store-contract.ts'
+import { createFenceWriter } from './fence-writer.ts'
+import { createRedisStore } from './store.ts'
+
+// A server of its own, because these tests fill it up and make it forget its scripts.
+let server: RedisServer
+let redis: Redis
+
+beforeAll(async () => {
+  server = await startRedis({ needs: 'process' })
+  redis = new Redis(server.url)
+})
+
+afterAll(async () => {
+  redis.disconnect()
+  await server.stop()
+})
+
+async function createFixture(): Promise<StoreFixture> {
+  const namespace = `t-${randomUUID()}`
+  const keys = redisKeys(namespace)
+  const store = createRedisStore({ redis: { url: server.url }, namespace, commandTimeoutMs: 2_000 })
+  await store.connect()
+  // The policy is learned on attaching.
+  await store.bus.attach()
+  return {
+    store,
+    writer: createFenceWriter({ redis, namespace }),
+    life: (kind, name) => redis.pttl(kind === 'fence' ? keys.fence(name) : keys.lease(name)),
+    ack: (processId) => redis.hget(keys.acks, processId),
+    setFull: async (isFull) => {
+      await redis.config('SET', 'maxmemory', isFull ? '1' : '0')
+    },
+    close: () => store.close(),
+  }
+}
+
+registerStoreContract('Redis', createFixture)
+
+describe('cache/store on Redis', () => {
+  test('a server that has forgotten the scripts is taught them again', async () => {
+    const fixture = await createFixture()
+    const tag = 'product:1' as Tag
+    await fixture.writer.applyFences([{ tag, stamp: stampAt(1) }])
+    await redis.script('FLUSH', 'SYNC')
+    await fixture.writer.applyFences([{ tag, stamp: stampAt(2) }])
+    await redis.script('FLUSH', 'SYNC')
+    const { lease } = await fixture.store.fills.lease({ key: 'x:1', holder: 'h', stamp: stampAt(1), leaseMs: 1_000 })
+    expect(lease).not.toBeNull()
+    expect((await fixture.store.values.fences([tag]))[0]?.stamp).toBe(stampAt(2))
+    await fixture.close()
+  })
+
+  test('where the server may evict, an eviction between lease and touch changes the mark', async () => {
+    await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    const fixture = await createFixture()
+    try {
+      const request = { key: 'x:1', holder: 'h', stamp: stampAt(1), leaseMs: 1_000 }
+      const lease = await fixture.store.fills.lease(request)
+      const touch = () => fixture.store.fills.touch(['x:1' as Tag], stampAt(1), 60_000)
+      expect((await touch()).evictionMark).toBe(lease.evictionMark)
+      await redis.set('victim', 'v')
+      await redis.config('SET', 'maxmemory', '1')
+      await redis.config('SET', 'maxmemory', '0')
+      expect((await touch()).evictionMark).not.toBe(lease.evictionMark)
+    } finally {
+      await redis.config('SET', 'maxmemory', '0', 'maxmemory-policy', 'noeviction')
+      await fixture.close()
+    }
+  })
+
+  test('a command to a server that does not answer fails within its timeout and opens the breaker', async () => {
+    const silent = createRedisStore({ redis: { url: 'redis://127.0.0.1:1' }, namespace: 'none', commandTimeoutMs: 100 })
+    await silent.connect()
+    const codes: unknown[] = []
+    const startedAt = performance.now()
+    for (let attempt = 0; attempt < 8; attempt++) {
+      await silent.values.value('x:1').catch((error: { code?: unknown }) => codes.push(error.code))
+    }
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(codes).toHaveLength(8)
+    expect(codes.at(-1)).toBe('LOCKSTEP_CACHE_BREAKER_OPEN')
+    await silent.close()
+  })
+})
