@@ -1,4 +1,4 @@
-import { createLogger, createMetrics, loadConfig, startAdminServer, systemTime } from '@lockstep/runtime'
+import { createKafkaLog, createLogger, createMetrics, loadConfig, systemTime } from '@lockstep/runtime'
 import type { ConfigOf, EventLog, Logger, MetricsRegistry } from '@lockstep/runtime'
 import { createFastlyProvider, FASTLY_LIMITS } from './adapters/fastly.ts'
 import { createRedisAcks } from './adapters/redis-acks.ts'
@@ -16,23 +16,18 @@ import type { ProviderSpec } from './tier-list.ts'
 /** The effective options of a purger. */
 export type PurgerConfig = ConfigOf<typeof PURGER_CONFIG>
 
-/** What an embedding process shares with the purger. */
+/** What a host process shares with the service; what it does not give, the service makes and closes itself. */
 export interface StartPurgerDeps {
-  /** The caller's log, which it closes itself. */
-  readonly log: EventLog
+  readonly log?: EventLog | undefined
   readonly logger?: Logger | undefined
   readonly metrics?: MetricsRegistry | undefined
-  /** False: no admin server of its own. Default true. */
-  readonly admin?: boolean | undefined
   /** Unsafe, for tests: switches protections off. */
   readonly unsafe?: PurgerOptions['unsafe']
 }
 
 /** A running purger. */
 export interface RunningPurger {
-  /** Port of the admin server; null without one. */
-  readonly adminPort: number | null
-  /** Rejects with what ended consuming unasked. */
+  /** Settles when consuming ended; rejects with what broke it, and then the process should end. */
   readonly closed: Promise<void>
   stop(): Promise<void>
   status(): PurgerStatus
@@ -63,63 +58,50 @@ function createAcks(config: PurgerConfig, logger: Logger): ProcessAcks | null {
 }
 
 /**
- * Starts the purger over an event log.
- * @throws LOCKSTEP_CDN_BAD_TIERS, LOCKSTEP_CDN_TOKEN_MISSING, LOCKSTEP_CFG_PORT_IN_USE
+ * Starts the purger on the given log, else on Kafka.
+ * @throws LOCKSTEP_CDN_BAD_TIERS, LOCKSTEP_CDN_TOKEN_MISSING, and what the log says when it cannot be reached.
  */
-export async function startPurger(config: PurgerConfig, deps: StartPurgerDeps): Promise<RunningPurger> {
+export async function startPurger(config: PurgerConfig, deps: StartPurgerDeps = {}): Promise<RunningPurger> {
+  const { namespace } = config
   const logger = deps.logger ?? createLogger({ service: 'cdn-purger', level: config.logLevel })
-  const metrics = deps.metrics ?? createMetrics()
   const tiers = parseTiers(config.tiers).map((tier) => tier.map((spec) => createProvider(spec, config)))
+  const kafka = { brokers: config.kafkaBrokers, namespace, clientId: `${namespace}-cdn-purger`, logger }
+  const log = deps.log ?? createKafkaLog(kafka)
   const purger = createPurger({
-    log: deps.log,
+    log,
     tiers,
     acks: createAcks(config, logger),
     time: systemTime,
     random: Math.random,
     logger,
-    metrics: createPurgerMetrics(metrics, systemTime),
-    options: {
-      group: `${config.namespace}.cdn-purger`,
-      maxStalenessMs: config.maxStalenessMs,
-      reboundMs: config.reboundMs,
-      // Below the 5 ms in which processes acknowledge.
-      barrierPollMs: 3,
-      maxBacklogKeys: config.maxBacklogKeys,
-      drainMs: config.drainMs,
-      lane: { ...LANE_POLICY, concurrency: config.concurrency },
-      unsafe: deps.unsafe,
-    },
+    metrics: createPurgerMetrics(deps.metrics ?? createMetrics(), systemTime),
+    options: optionsOf(config, deps),
   })
-  let isReady = false
-  const { adminHost: host, adminPort: port } = config
-  const admin =
-    deps.admin === false
-      ? null
-      : await startAdminServer({
-          host,
-          port,
-          metrics,
-          health: () => (isReady ? { ready: true } : { ready: false, reasons: ['not consuming'] }),
-          status: () => purger.status(),
-          portOption: 'LOCKSTEP_PURGER_ADMIN_PORT',
-        })
+  const stop = async (): Promise<void> => {
+    await purger.stop()
+    if (deps.log === undefined) await log.close()
+  }
   try {
     await purger.start()
   } catch (error) {
-    await purger.stop()
-    await admin?.close()
+    await stop()
     throw error
   }
-  isReady = true
+  return { closed: purger.closed, stop, status: () => purger.status() }
+}
+
+function optionsOf(config: PurgerConfig, deps: StartPurgerDeps): PurgerOptions {
+  const { maxStalenessMs, reboundMs, maxBacklogKeys, drainMs, concurrency } = config
   return {
-    adminPort: admin?.port ?? null,
-    closed: purger.closed,
-    status: () => purger.status(),
-    stop: async () => {
-      isReady = false
-      await purger.stop()
-      await admin?.close()
-    },
+    group: 'cdn-purger',
+    maxStalenessMs,
+    reboundMs,
+    // Below the 5 ms in which processes acknowledge.
+    barrierPollMs: 3,
+    maxBacklogKeys,
+    drainMs,
+    lane: { ...LANE_POLICY, concurrency },
+    unsafe: deps.unsafe,
   }
 }
 

@@ -49,7 +49,7 @@ export const PURGER_CONFIG = {
     desc: 'Marks objects stale instead of removing them; each may answer once more from before the change.',
   },
   reboundMs: {
-    env: 'LOCKSTEP_PURGER_REBOUND_MS',
+    env: 'LOCKSTEP_REBOUND_MS',
     type: Type.Integer({ minimum: 50, maximum: 60_000 }),
     default: 2_000,
     unit: 'ms',
@@ -114,9 +114,9 @@ export const PURGER_CONFIG = {
   },
   kafkaBrokers: {
     env: 'LOCKSTEP_KAFKA_BROKERS',
-    type: Type.String({ minLength: 1 }),
-    default: '127.0.0.1:9092',
-    desc: 'Kafka brokers, HOST:PORT separated by commas; not used when the log lives in the process.',
+    type: Type.Array(Type.String({ minLength: 1 })),
+    default: ['127.0.0.1:9092'],
+    desc: 'Brokers of the event log, host:port separated by commas; unused where the log is embedded.',
   },
   logLevel: {
     env: 'LOCKSTEP_LOG_LEVEL',

@@ -24,6 +24,11 @@ export const CDN_ERRORS = {
     message: 'no token for the {provider} tiers',
     remedy: 'Set the token option that the message names, or its _FILE variant.',
   },
+  LOCKSTEP_CDN_EDGE_PORT_IN_USE: {
+    disposition: 'config',
+    message: 'port {port} is in use',
+    remedy: 'Stop the process that listens there, or set LOCKSTEP_EDGE_PORT or LOCKSTEP_EDGE_PURGE_PORT to a free one.',
+  },
 } as const
 
 /** Makes an error of this room. */

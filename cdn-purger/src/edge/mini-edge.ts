@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { fail } from '../errors.ts'
 import { EdgeCache } from './edge-cache.ts'
 import type { EdgeCacheOptions } from './edge-cache.ts'
 import { handlePurge } from './purge-api.ts'
@@ -30,7 +31,9 @@ export interface MiniEdge {
 async function listen(handler: RequestListener, port: number, host: string): Promise<Server> {
   const server = createServer({ keepAliveTimeout: 60_000 }, handler)
   return await new Promise((resolve, reject) => {
-    server.once('error', reject)
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? fail('LOCKSTEP_CDN_EDGE_PORT_IN_USE', { port }, error) : error),
+    )
     server.listen(port, host, () => resolve(server))
   })
 }
@@ -46,7 +49,7 @@ const portOf = (server: Server) => (server.address() as AddressInfo).port
 
 /**
  * Starts a small shared cache in front of an origin, purged through Fastly's API on a port of its own.
- * @throws RangeError without a token, and what `listen` says of a taken port.
+ * @throws RangeError without a token, LOCKSTEP_CDN_EDGE_PORT_IN_USE.
  */
 export async function startMiniEdge(options: MiniEdgeOptions): Promise<MiniEdge> {
   if (options.token === '') throw new RangeError('the purge token must not be empty: anybody could purge')

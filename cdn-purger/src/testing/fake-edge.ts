@@ -53,7 +53,8 @@ export class FakeEdge implements EdgeProvider {
     const isCurrent = kept?.page.etag !== undefined && kept.page.etag === page.etag
     // A 304 renews what is kept, tags included.
     if (isCurrent) kept.isFresh = true
-    else this.#kept.set(path, { page, isFresh: page.freshness !== 'max-age=0' })
+    // Time stands still here: a lifetime of a second is over at once.
+    else this.#kept.set(path, { page, isFresh: page.freshness !== 'max-age=1' })
     return { label: isCurrent ? 'REVALIDATED' : 'MISS', status: page.status ?? 200, body: page.body }
   }
 

@@ -110,30 +110,22 @@ sub vcl_backend_response {
   # Long enough to revalidate instead of fetching whole bodies.
   set beresp.keep = 300s;
   # No heuristics: without explicit freshness nothing is stored.
-  if (beresp.http.Vary ~ "\\*" || beresp.http.Set-Cookie || beresp.status >= 500
-      || !(beresp.http.CDN-Cache-Control || beresp.http.Cache-Control || beresp.http.Expires)) {
-    call lockstep_uncacheable;
-    return (deliver);
-  }
-  if (beresp.http.CDN-Cache-Control) { call lockstep_targeted; }
-  elsif (beresp.http.Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)") {
+  if (beresp.http.Vary ~ "\\*" || beresp.http.Set-Cookie || beresp.status >= 500) {
     call lockstep_uncacheable;
   }
-  elsif (beresp.http.Cache-Control ~ "(?i)(^|[ ,])stale-while-revalidate=[0-9]+"
-      && beresp.http.Cache-Control !~ "(?i)(s-maxage|must-revalidate|proxy-revalidate)") {
-    set beresp.grace = std.duration(
-      regsub(beresp.http.Cache-Control, "(?i).*(^|[ ,])stale-while-revalidate=([0-9]+).*", "\\2") + "s", 0s);
-  }
+  elsif (beresp.http.CDN-Cache-Control ~ "[a-z]") { call lockstep_targeted; }
+  else { call lockstep_general; }
   if (beresp.ttl <= 0s) { set beresp.grace = 0s; }
   return (deliver);
 }
 
-# CDN-Cache-Control replaces Cache-Control here (RFC 9213).
+# CDN-Cache-Control replaces Cache-Control here (RFC 9213). No heuristics: without a lifetime nothing is stored.
 sub lockstep_targeted {
-  if (beresp.http.CDN-Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)") {
+  if (beresp.http.CDN-Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)"
+      || beresp.http.CDN-Cache-Control !~ "(?i)(^|[ ,])max-age=[0-9]+") {
     call lockstep_uncacheable;
   }
-  elsif (beresp.http.CDN-Cache-Control ~ "(?i)(^|[ ,])max-age=[0-9]+") {
+  else {
     set beresp.ttl = std.duration(
       regsub(beresp.http.CDN-Cache-Control, "(?i).*(^|[ ,])max-age=([0-9]+).*", "\\2") + "s", 0s);
     if (beresp.http.Age) { set beresp.ttl = beresp.ttl - std.duration(beresp.http.Age + "s", 0s); }
@@ -142,6 +134,19 @@ sub lockstep_targeted {
       set beresp.grace = std.duration(
         regsub(beresp.http.CDN-Cache-Control, "(?i).*(^|[ ,])stale-while-revalidate=([0-9]+).*", "\\2") + "s", 0s);
     }
+  }
+}
+
+# Cache-Control and Expires, whose lifetime Varnish itself has read.
+sub lockstep_general {
+  if (beresp.http.Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)"
+      || (beresp.http.Cache-Control !~ "(?i)(^|[ ,])(max-age|s-maxage)=[0-9]+" && !beresp.http.Expires)) {
+    call lockstep_uncacheable;
+  }
+  elsif (beresp.http.Cache-Control ~ "(?i)(^|[ ,])stale-while-revalidate=[0-9]+"
+      && beresp.http.Cache-Control !~ "(?i)(s-maxage|must-revalidate|proxy-revalidate)") {
+    set beresp.grace = std.duration(
+      regsub(beresp.http.Cache-Control, "(?i).*(^|[ ,])stale-while-revalidate=([0-9]+).*", "\\2") + "s", 0s);
   }
 }
 
