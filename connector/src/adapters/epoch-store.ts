@@ -1,0 +1,67 @@
+import type pg from 'pg'
+import type { Epoch, EpochStore } from '../ports.ts'
+
+const CREATE = `
+create schema if not exists lockstep;
+create table if not exists lockstep.epoch (
+  namespace text primary key,
+  generation bigint not null,
+  system_id text not null,
+  timeline integer not null,
+  slot_name text not null,
+  announced boolean not null,
+  updated_at timestamptz not null default now()
+)`
+const EXISTS = `select to_regclass('lockstep.epoch') is not null as exists`
+const COLUMNS = 'generation::text, system_id, timeline, slot_name, announced'
+const READ = `select ${COLUMNS} from lockstep.epoch where namespace = $1`
+// One statement, so that two connectors can never own the same generation.
+const RAISE = `
+insert into lockstep.epoch as e (namespace, generation, system_id, timeline, slot_name, announced)
+values ($1, $2::bigint + $3::bigint, $4, $5, $6, false)
+on conflict (namespace) do update set
+  generation = greatest(e.generation, $2::bigint) + $3::bigint, system_id = excluded.system_id,
+  timeline = excluded.timeline, slot_name = excluded.slot_name, announced = false, updated_at = now()
+returning ${COLUMNS}`
+// A newer raise must not look announced because an older flush was.
+const ANNOUNCE = `update lockstep.epoch set announced = true, updated_at = now() where namespace = $1 and generation = $2`
+
+interface EpochRow {
+  readonly generation: string
+  readonly system_id: string
+  readonly timeline: number
+  readonly slot_name: string
+  readonly announced: boolean
+}
+
+/** Keeps generations in `lockstep.epoch` of the source database. */
+export function createEpochStore(client: pg.Client, namespace: string): EpochStore {
+  return {
+    async create() {
+      // CREATE … IF NOT EXISTS asks for the right to create even when nothing is missing.
+      const { rows } = await client.query<{ exists: boolean }>(EXISTS)
+      if (rows[0]?.exists !== true) await client.query(CREATE)
+    },
+    async read() {
+      const { rows } = await client.query<EpochRow>(READ, [namespace])
+      return rows[0] === undefined ? undefined : epochOf(rows[0])
+    },
+    async raise({ above, step, systemId, timeline, slot }) {
+      const { rows } = await client.query<EpochRow>(RAISE, [namespace, above, step, systemId, timeline, slot])
+      return epochOf(rows[0] as EpochRow)
+    },
+    async markAnnounced(generation) {
+      await client.query(ANNOUNCE, [namespace, generation])
+    },
+  }
+}
+
+function epochOf(row: EpochRow): Epoch {
+  return {
+    generation: Number(row.generation),
+    systemId: row.system_id,
+    timeline: row.timeline,
+    slot: row.slot_name,
+    announced: row.announced,
+  }
+}

@@ -1,0 +1,107 @@
+import { Type } from 'typebox'
+import type { ConfigOf, ConfigTable } from '@lockstep/runtime'
+
+/** Every option of the connector. */
+export const CONNECTOR_CONFIG = {
+  databaseUrl: {
+    env: 'LOCKSTEP_CONNECTOR_DATABASE_URL',
+    type: Type.String({ pattern: '^postgres(ql)?://' }),
+    secret: true,
+    desc: 'The primary itself, never a pooler; the role needs LOGIN and REPLICATION.',
+  },
+  namespace: {
+    env: 'LOCKSTEP_NAMESPACE',
+    type: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,47}$' }),
+    default: 'lockstep',
+    desc: 'Names this source everywhere: one source database, one namespace.',
+  },
+  slot: {
+    env: 'LOCKSTEP_CONNECTOR_SLOT',
+    type: Type.String({ pattern: '^[a-z0-9_]{1,63}$' }),
+    default: 'lockstep',
+    desc: 'Replication slot.',
+  },
+  publication: {
+    env: 'LOCKSTEP_CONNECTOR_PUBLICATION',
+    type: Type.String({ pattern: '^[a-z_][a-z0-9_]{0,62}$' }),
+    default: 'lockstep',
+    desc: 'Publication of the tables that rules name.',
+  },
+  createPublication: {
+    env: 'LOCKSTEP_CONNECTOR_CREATE_PUBLICATION',
+    type: Type.Boolean(),
+    default: true,
+    desc: 'Create the publication when it is missing.',
+  },
+  createSlot: {
+    env: 'LOCKSTEP_CONNECTOR_CREATE_SLOT',
+    type: Type.Boolean(),
+    default: true,
+    desc: 'Create the slot when it is missing or lost; a new generation then begins.',
+  },
+  temporarySlot: {
+    env: 'LOCKSTEP_CONNECTOR_TEMPORARY_SLOT',
+    type: Type.Boolean(),
+    default: false,
+    desc: 'Use a slot that vanishes with the connection; every connection then begins a new generation.',
+  },
+  kafkaBrokers: {
+    env: 'LOCKSTEP_KAFKA_BROKERS',
+    type: Type.Array(Type.String({ minLength: 1 })),
+    default: ['127.0.0.1:9092'],
+    desc: 'Brokers of the event log, host:port separated by commas; unused where the log is embedded.',
+  },
+  rulesFile: {
+    env: 'LOCKSTEP_RULES_FILE',
+    type: Type.String({ minLength: 1 }),
+    default: 'lockstep.rules.yaml',
+    desc: 'Rules that map rows to tags.',
+  },
+  heartbeatMs: {
+    env: 'LOCKSTEP_CONNECTOR_HEARTBEAT_MS',
+    type: Type.Integer({ minimum: 5, maximum: 10_000 }),
+    default: 50,
+    unit: 'ms',
+    desc: 'Time between watermarks; it bounds the freshness that readers can prove.',
+  },
+  maxBufferedBytes: {
+    env: 'LOCKSTEP_CONNECTOR_MAX_BUFFERED_BYTES',
+    type: Type.Integer({ minimum: 65_536 }),
+    default: 16 * 1024 * 1024,
+    unit: 'bytes',
+    desc: 'Records not acknowledged by the log before reading from the database pauses.',
+  },
+  maxWaitingRows: {
+    env: 'LOCKSTEP_CONNECTOR_MAX_WAITING_ROWS',
+    type: Type.Integer({ minimum: 1 }),
+    default: 50_000,
+    desc: 'Rows held at the visibility gate; a transaction that passes it becomes one change per table.',
+  },
+  bulkRows: {
+    env: 'LOCKSTEP_CONNECTOR_BULK_ROWS',
+    type: Type.Integer({ minimum: 1 }),
+    default: 10_000,
+    desc: 'Rows of one table in one transaction after which one change of the whole table stands for the rest.',
+  },
+  adminHost: {
+    env: 'LOCKSTEP_CONNECTOR_ADMIN_HOST',
+    type: Type.String({ minLength: 1 }),
+    default: '127.0.0.1',
+    desc: 'Address of /livez, /readyz, /statusz and /metrics.',
+  },
+  adminPort: {
+    env: 'LOCKSTEP_CONNECTOR_ADMIN_PORT',
+    type: Type.Integer({ minimum: 0, maximum: 65_535 }),
+    default: 9_101,
+    desc: 'Port of /livez, /readyz, /statusz and /metrics; 0 takes a free one.',
+  },
+  logLevel: {
+    env: 'LOCKSTEP_LOG_LEVEL',
+    type: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
+    default: 'info',
+    desc: 'Least level that is logged.',
+  },
+} as const satisfies ConfigTable
+
+/** The connector's options, as loaded. */
+export type ConnectorConfig = ConfigOf<typeof CONNECTOR_CONFIG>

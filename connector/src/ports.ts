@@ -1,0 +1,155 @@
+import type { Lsn, Snapshot } from '@lockstep/schemas'
+
+/** A snapshot, and a WAL position read after it: every commit that the snapshot sees lies below `lsn`. */
+export interface Reading {
+  readonly snapshot: Snapshot
+  readonly lsn: Lsn
+}
+
+/** Asks the primary for snapshots. One call at a time; a rejection ends the session. */
+export interface Snapshots {
+  take(): Promise<Reading>
+  close(): Promise<void>
+}
+
+/**
+ * Takes what the stream delivers, in order and synchronously: the bytes are the caller's and are overwritten afterwards.
+ * A throw ends the stream with that error.
+ */
+export interface StreamHandler {
+  onMessage(bytes: Buffer): void
+  /** Everything that Postgres had to send up to `walEnd` was delivered before. */
+  onKeepalive(walEnd: Lsn): void
+}
+
+/** Controls one open replication stream. */
+export interface ReplicationStream {
+  /** Settles, never rejects, with what ended the stream; also after `stop`. */
+  readonly ended: Promise<Error>
+  /** Tells the server that everything below `lsn` is done; it forgets it. `wantsReply` asks for a keepalive at once. */
+  confirm(lsn: Lsn, wantsReply: boolean): void
+  /** Stops or goes on reading from the socket. Status messages are sent either way. */
+  setPaused(paused: boolean): void
+  /** Ends the stream within a deadline of its own. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** What identifies a primary's WAL: a change of either means another history. */
+export interface ServerIdentity {
+  readonly systemId: string
+  readonly timeline: number
+}
+
+/** The stored generation of one namespace. */
+export interface Epoch extends ServerIdentity {
+  readonly generation: number
+  readonly slot: string
+  /** False while a flush of this generation may not have reached every partition. */
+  readonly announced: boolean
+}
+
+/** Asks for a generation that is greater than the stored one and than `above`, by `step`. */
+export interface RaiseRequest extends ServerIdentity {
+  readonly slot: string
+  readonly above: number
+  readonly step: number
+}
+
+/** Keeps the generation durably in the source database. */
+export interface EpochStore {
+  /** Creates schema and table if they are missing. */
+  create(): Promise<void>
+  read(): Promise<Epoch | undefined>
+  /** Resolves once the new generation is durable, not yet announced. */
+  raise(request: RaiseRequest): Promise<Epoch>
+  markAnnounced(generation: number): Promise<void>
+}
+
+/** The slot as `pg_replication_slots` shows it. */
+export interface SlotFacts {
+  readonly plugin: string
+  readonly database: string
+  readonly isActive: boolean
+  readonly isLost: boolean
+}
+
+/** The publication and what it carries. */
+export interface PublicationFacts {
+  readonly viaRoot: boolean
+  readonly publishes: ReadonlySet<'insert' | 'update' | 'delete' | 'truncate'>
+  /** Table → its published columns, or null for all of them (before PG 15). */
+  readonly tables: ReadonlyMap<string, readonly string[] | null>
+  /** Tables of which a row filter hides rows. */
+  readonly filtered: readonly string[]
+}
+
+/** One table that rules name, as the catalog shows it. */
+export interface TableFacts {
+  readonly columns: readonly string[]
+  readonly primaryKey: readonly string[]
+  /** default, nothing, full or index, as `pg_class.relreplident` says. */
+  readonly identity: 'd' | 'n' | 'f' | 'i'
+  /** Columns that an old row carries. */
+  readonly identityColumns: readonly string[]
+  readonly isUnlogged: boolean
+  readonly isPartitioned: boolean
+  readonly isOwned: boolean
+}
+
+/** Everything preflight judges, read in one go. */
+export interface CatalogFacts {
+  /** As `server_version_num` says, 150018. */
+  readonly serverVersion: number
+  readonly walLevel: string
+  readonly isInRecovery: boolean
+  readonly sql: ServerIdentity
+  /** What IDENTIFY_SYSTEM says on a replication connection; an error's text where it was refused. */
+  readonly replication: ServerIdentity | string
+  readonly role: string
+  readonly mayReplicate: boolean
+  readonly mayCreate: boolean
+  readonly hasEpochTable: boolean
+  readonly freeSlots: number
+  readonly freeSenders: number
+  readonly slot: SlotFacts | undefined
+  readonly publication: PublicationFacts | undefined
+  /** Only tables that exist. */
+  readonly tables: ReadonlyMap<string, TableFacts>
+  /** MiB; −1 is unlimited. */
+  readonly maxSlotWalKeepMb: number
+  readonly synchronousStandbys: string
+}
+
+/** Reads the catalog. */
+export interface Catalog {
+  /** Rejects only when the database cannot be asked at all. */
+  facts(tables: readonly string[]): Promise<CatalogFacts>
+}
+
+/** Changes the source database; called only after every check has passed. */
+export interface SourceAdmin {
+  createPublication(tables: readonly string[]): Promise<void>
+  createSlot(): Promise<void>
+  dropSlot(): Promise<void>
+  /** Writes a transactional logical message and flushes it locally, never waiting for a standby. */
+  emit(content: string): Promise<void>
+}
+
+/** The ordinary connection of one session. */
+export interface SourceConnection {
+  readonly catalog: Catalog
+  readonly admin: SourceAdmin
+  readonly epochs: EpochStore
+  close(): Promise<void>
+}
+
+/** Opens the connections of one session to one primary. */
+export interface Source {
+  connect(): Promise<SourceConnection>
+  openSnapshots(): Promise<Snapshots>
+  /**
+   * Connects, makes the slot where it is temporary, asks `ready` for the handler and then lets the stream begin.
+   * Rejects when the server refuses, or is not the one that `expected` identifies, or when `ready` rejects.
+   */
+  openStream(expected: ServerIdentity, ready: () => Promise<StreamHandler>): Promise<ReplicationStream>
+}

@@ -1,0 +1,102 @@
+import type { TimeSource } from '@lockstep/runtime'
+import type { Gate } from './gate.ts'
+import type { Reading, Snapshots } from './ports.ts'
+
+export interface PumpOptions {
+  readonly snapshots: Pick<Snapshots, 'take'>
+  readonly gate: Gate
+  readonly time: TimeSource
+  readonly heartbeatMs: number
+  readonly signal: AbortSignal
+  /** Newest echo at the moment it is called. */
+  readonly echo: () => string
+  /** Takes each snapshot after the gate has applied it; `isBeat` on the first one asked for after a heartbeat. */
+  readonly onReading: (reading: Reading, echo: string, isBeat: boolean) => void
+  readonly onBeat: () => void
+  readonly onError: (error: unknown) => void
+}
+
+// Late transactions wait for a standby or a slow commit: a poll per ms at first, 50 a second at worst.
+const LATE_FIRST_MS = 1
+const LATE_MAX_MS = 20
+
+/**
+ * Takes snapshots, one at a time: at once while something new waits at the gate, with growing pauses while only late
+ * transactions wait, and once per heartbeat.
+ */
+export class SnapshotPump {
+  readonly #options: PumpOptions
+  #isAsking = false
+  #isBeatDue = false
+  #latePauseMs = LATE_FIRST_MS
+  #isPausing = false
+
+  constructor(options: PumpOptions) {
+    this.#options = options
+  }
+
+  /** Beats until the signal; never rejects. */
+  async run(): Promise<void> {
+    const { time, heartbeatMs, signal, onBeat, onError } = this.#options
+    try {
+      while (!signal.aborted) {
+        this.#isBeatDue = true
+        this.wake()
+        onBeat()
+        await time.sleep(heartbeatMs, signal)
+      }
+    } catch (error) {
+      if (!signal.aborted) onError(error)
+    }
+  }
+
+  /** Asks for a snapshot if one is needed and none is on its way. */
+  wake(): void {
+    const { gate, signal } = this.#options
+    if (this.#isAsking || signal.aborted) return
+    if (gate.hasFresh || this.#isBeatDue) {
+      this.#isAsking = true
+      void this.#ask()
+    } else if (gate.waiting > 0) {
+      this.#pauseForLate()
+    }
+  }
+
+  async #ask(): Promise<void> {
+    const { snapshots, gate, echo, onReading, onError, signal } = this.#options
+    const isBeat = this.#isBeatDue
+    const echoBefore = echo()
+    const request = gate.asking()
+    const waitingBefore = gate.waiting
+    this.#isBeatDue = false
+    try {
+      const reading = await snapshots.take()
+      if (signal.aborted) return
+      gate.apply(reading.snapshot, request)
+      if (gate.waiting < waitingBefore) this.#latePauseMs = LATE_FIRST_MS
+      onReading(reading, echoBefore, isBeat)
+    } catch (error) {
+      if (!signal.aborted) onError(error)
+      return
+    } finally {
+      this.#isAsking = false
+    }
+    this.wake()
+  }
+
+  #pauseForLate(): void {
+    const { time, signal } = this.#options
+    if (this.#isPausing) return
+    this.#isPausing = true
+    const pauseMs = this.#latePauseMs
+    this.#latePauseMs = Math.min(pauseMs * 2, LATE_MAX_MS)
+    time.sleep(pauseMs, signal).then(
+      () => {
+        this.#isPausing = false
+        this.#isBeatDue ||= this.#options.gate.waiting > 0
+        this.wake()
+      },
+      () => undefined,
+    )
+  }
+}

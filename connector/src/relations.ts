@@ -1,0 +1,96 @@
+import type { Columns, RuleSet, TableRules } from '@lockstep/schemas'
+import type { PgoutputReader } from './pgoutput-reader.ts'
+
+const KEY_FLAG = 1
+const NULL = 0x6e
+const UNCHANGED_TOAST = 0x75
+const TEXT = 0x74
+
+/** How rows of one table are read, made new by each Relation message. Null stands for a table without rules. */
+export interface RelationPlan {
+  readonly table: string
+  readonly rules: TableRules
+  /** Per column of the tuple: its name when it is wanted, else null. */
+  readonly wanted: readonly (string | null)[]
+  /** Wanted columns of the replica identity. */
+  readonly identity: readonly string[]
+  readonly inIdentity: readonly boolean[]
+  /** Columns whose values order this table's records in the log. */
+  readonly key: readonly string[]
+  /** Rule columns that the table does not have: its changes are then unknown. */
+  readonly missing: readonly string[]
+}
+
+/** Reads a Relation message after its tag. */
+export function readRelation(
+  reader: PgoutputReader,
+  rules: RuleSet,
+  primaryKeys: ReadonlyMap<string, readonly string[]>,
+): { readonly oid: number; readonly plan: RelationPlan | null } {
+  const oid = reader.uint32()
+  const schema = reader.cstring()
+  const table = `${schema === '' ? 'pg_catalog' : schema}.${reader.cstring()}`
+  const tableRules = rules.tables.get(table)
+  if (tableRules === undefined) return { oid, plan: null }
+  reader.skip(1)
+  const names: string[] = []
+  const inIdentity: boolean[] = []
+  for (let left = reader.uint16(); left > 0; left--) {
+    inIdentity.push((reader.uint8() & KEY_FLAG) !== 0)
+    names.push(reader.cstring())
+    reader.skip(8)
+  }
+  return { oid, plan: planOf(tableRules, { names, inIdentity, primaryKey: primaryKeys.get(table) ?? [] }) }
+}
+
+interface RelationColumns {
+  readonly names: readonly string[]
+  readonly inIdentity: readonly boolean[]
+  readonly primaryKey: readonly string[]
+}
+
+function planOf(rules: TableRules, { names, inIdentity, primaryKey }: RelationColumns): RelationPlan {
+  const identityNames = names.filter((_name, index) => inIdentity[index])
+  // Under REPLICA IDENTITY FULL every column is flagged, which says nothing about the key.
+  const isFull = identityNames.length === names.length && names.length > 1
+  const known = primaryKey.filter((name) => names.includes(name))
+  const key = known.length > 0 ? known : isFull ? rules.columns.filter((name) => names.includes(name)) : identityNames
+  const wantedNames = new Set([...rules.columns, ...key])
+  return {
+    table: rules.table,
+    rules,
+    wanted: names.map((name) => (wantedNames.has(name) ? name : null)),
+    identity: identityNames.filter((name) => wantedNames.has(name)),
+    inIdentity,
+    key,
+    missing: rules.columns.filter((name) => !names.includes(name)),
+  }
+}
+
+/** Which columns of a tuple count: in a key tuple all others are placeholders, not NULLs. */
+export type TupleKind = 'row' | 'key'
+
+/**
+ * Reads the wanted columns of a tuple; what is not wanted is stepped over without allocating. The result has no
+ * prototype. An unchanged TOAST value stays absent.
+ */
+export function readTuple(reader: PgoutputReader, plan: RelationPlan, kind: TupleKind): Columns {
+  const { wanted, inIdentity } = plan
+  const count = reader.uint16()
+  if (count !== wanted.length) throw new RangeError('a tuple has another number of columns than its relation')
+  const row = Object.create(null) as Record<string, string | null>
+  for (let index = 0; index < count; index++) {
+    const format = reader.uint8()
+    const name = kind === 'row' || inIdentity[index] === true ? (wanted[index] ?? null) : null
+    if (format === NULL) {
+      if (name !== null) row[name] = null
+    } else if (format === TEXT) {
+      const length = reader.uint32()
+      if (name === null) reader.skip(length)
+      else row[name] = reader.text(length)
+    } else if (format !== UNCHANGED_TOAST) {
+      throw new RangeError('a column has an unknown format')
+    }
+  }
+  return row
+}
