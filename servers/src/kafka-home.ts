@@ -83,7 +83,12 @@ export async function kafkaHome(
   const libs = join(home, 'libs')
   if (!existsSync(libs) && mvn === undefined) return undefined
   mkdirSync(home, { recursive: true })
-  await once(libs, (directory) => download(mvn ?? 'mvn', directory))
+  try {
+    await once(libs, (directory) => download(mvn ?? 'mvn', directory))
+  } catch (error) {
+    stderrNotice(`Maven cannot fetch Kafka ${KAFKA_VERSION}: ${(error as Error).message.slice(0, 500)}`)
+    return undefined
+  }
   const jars = readdirSync(libs).filter((name) => name.endsWith('.jar'))
   const classPath = jars
     .toSorted()

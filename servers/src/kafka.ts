@@ -1,4 +1,4 @@
-import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readServersConfig, type ServersConfig, type ServerSource } from './config.ts'
 import { dockerHasImage, startContainer } from './docker.ts'
@@ -7,10 +7,10 @@ import { freePort } from './free-port.ts'
 import { brokerProperties } from './kafka-files.ts'
 import { copyStorage, KAFKA_VERSION, kafkaHome, type KafkaHome } from './kafka-home.ts'
 import { installHint, installPackages, type PackageNames } from './package-manager.ts'
-import { firstOffer } from './provider.ts'
+import { firstOffer, stderrNotice } from './provider.ts'
 import { ServerProcess } from './server-process.ts'
 import { givenServer, type RunningServer, type ServerNeeds } from './server.ts'
-import { accepts } from './wait.ts'
+import { ask } from './wait.ts'
 import { makeWorkDir } from './work-dir.ts'
 
 const IMAGE = `apache/kafka:${KAFKA_VERSION}`
@@ -23,6 +23,12 @@ const PACKAGES: PackageNames = {
 /** Half the memory and the quicker start: 155 MB resident, 1.75 s, measured on two cores with Java 17. */
 const JVM = ['-Xmx256m', '-Xms64m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 const READY = /Kafka Server started/
+
+/** An ApiVersions request, version 0, correlation id 1, empty client id: the one every release answers. */
+const API_VERSIONS = '\0\0\0\n\0\u0012\0\0\0\0\0\u0001\0\0'
+
+/** Tells whether a broker handles requests; an open port does not say so, Docker's proxy opens it before the broker. */
+const answers = async (port: number): Promise<boolean> => (await ask(port, API_VERSIONS)).slice(4, 8) === '\0\0\0\u0001'
 
 /** Chooses how Kafka runs; with settings or needs brokers given by environment are passed over. */
 export interface KafkaOptions extends ServerNeeds {
@@ -54,7 +60,7 @@ async function startBinary(home: KafkaHome, options: KafkaOptions, source: Serve
     const main = [`-Dlog4j2.configurationFile=${home.log4jFile}`, '-cp', home.classPath, 'kafka.Kafka', properties]
     const args = [...JVM, ...archiveArgs(home, recording), ...main]
     const started = new ServerProcess({ name: 'Kafka', file: home.java, args, cwd: work.path, reapSignal: 'KILL' })
-    await started.ready(async () => READY.test(started.log) && (await accepts(place.port)))
+    await started.ready(async () => READY.test(started.log) && (await answers(place.port)))
     return started
   }
   let server = await launch().catch((error: unknown) => {
@@ -82,13 +88,15 @@ async function startBinary(home: KafkaHome, options: KafkaOptions, source: Serve
   }
 }
 
-/** Moves a recorded class archive to where the next start looks for it; a lost one costs a second, no more. */
+/** Moves a recorded class archive to where the next start looks for it. */
 function keepArchive(recording: string, target: string): void {
   if (!existsSync(recording) || existsSync(target)) return
   try {
-    renameSync(recording, target)
+    // Copied first, as the cache may be on another file system; renamed last, so that nobody reads half of it.
+    copyFileSync(recording, `${target}.${process.pid}`)
+    renameSync(`${target}.${process.pid}`, target)
   } catch {
-    // The cache is on another file system or is read-only.
+    stderrNotice(`the class archive of Kafka cannot be kept at ${target}; each start will take a second longer`)
   }
 }
 
@@ -110,6 +118,8 @@ async function startDocker(options: KafkaOptions): Promise<KafkaServer | undefin
     KAFKA_TRANSACTION_STATE_LOG_MIN_ISR: '1',
     KAFKA_AUTO_CREATE_TOPICS_ENABLE: 'false',
     KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS: '0',
+    KAFKA_BROKER_HEARTBEAT_INTERVAL_MS: '500',
+    KAFKA_BROKER_SESSION_TIMEOUT_MS: '3000',
     KAFKA_LOG_CLEANER_DEDUPE_BUFFER_SIZE: '10485760',
     KAFKA_HEAP_OPTS: '-Xmx256m -Xms64m',
     KAFKA_JVM_PERFORMANCE_OPTS: '-XX:+UseSerialGC -XX:TieredStopAtLevel=1',
@@ -125,7 +135,7 @@ async function startDocker(options: KafkaOptions): Promise<KafkaServer | undefin
     hostname: 'kafka',
     env: { ...listeners, ...single, ...(Object.fromEntries(extra) as Record<string, string>) },
     readyLog: READY,
-    probe: () => accepts(port),
+    probe: () => answers(port),
   })
   if (server === undefined) return undefined
   return Object.assign(Object.create(server) as RunningServer, { brokers: [`127.0.0.1:${port}`] })

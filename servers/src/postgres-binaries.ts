@@ -11,6 +11,8 @@ export type PostgresMajor = 15 | 18 | 'any'
 /** Says where the programs of one Postgres are. */
 export interface PostgresBinaries {
   readonly binDir: string
+  /** Like `18.4`. */
+  readonly version: string
   readonly major: number
 }
 
@@ -39,11 +41,11 @@ function candidates(path: string): string[] {
   ]
 }
 
-function majorOf(binDir: string): number | undefined {
+function versionOf(binDir: string): string | undefined {
   if (!isExecutable(join(binDir, 'initdb')) || !isExecutable(join(binDir, 'postgres'))) return undefined
   try {
     const version = execFileSync(join(binDir, 'postgres'), ['--version'], { encoding: 'utf8' })
-    return Number(/\(PostgreSQL\) (\d+)/.exec(version)?.[1])
+    return /\(PostgreSQL\) ([\w.]+)/.exec(version)?.[1]
   } catch {
     return undefined
   }
@@ -52,8 +54,8 @@ function majorOf(binDir: string): number | undefined {
 /** Finds the programs of that major version on this machine; undefined when there are none. */
 export function findPostgres(major: PostgresMajor, path: string): PostgresBinaries | undefined {
   const found = candidates(path).flatMap((binDir) => {
-    const version = majorOf(binDir)
-    return version === undefined ? [] : [{ binDir, major: version }]
+    const version = versionOf(binDir)
+    return version === undefined ? [] : [{ binDir, version, major: Number.parseInt(version, 10) }]
   })
   if (major !== 'any') return found.find((one) => one.major === major)
   return found.toSorted((a, b) => b.major - a.major)[0]
@@ -78,7 +80,7 @@ export function unprivilegedOwner(): { uid: number; gid: number } | undefined {
 export function reachable(binaries: PostgresBinaries): PostgresBinaries {
   if (isTraversable(binaries.binDir)) return binaries
   const root = dirname(binaries.binDir)
-  const copy = join(sharedTmp(), `lockstep-postgres-${binaries.major}-${process.getuid?.() ?? 0}`)
+  const copy = join(sharedTmp(), `lockstep-postgres-${binaries.version}-${process.getuid?.() ?? 0}`)
   const isOurs = () => lstatSync(copy).isDirectory() && lstatSync(copy).uid === process.getuid?.()
   if (existsSync(copy) && !isOurs()) throw new Error(`${copy} belongs to somebody else; remove it`)
   if (!existsSync(copy)) {
@@ -93,5 +95,5 @@ export function reachable(binaries: PostgresBinaries): PostgresBinaries {
       if (!existsSync(copy)) throw error
     }
   }
-  return { binDir: join(copy, 'native', 'bin'), major: binaries.major }
+  return { ...binaries, binDir: join(copy, 'native', 'bin') }
 }

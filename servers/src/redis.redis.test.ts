@@ -1,10 +1,14 @@
 import { existsSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import { describe, expect, inject, test } from 'vitest'
 import { dockerHasImage } from './docker.ts'
 import { isRunning } from './processes.ts'
 import { startRedis, type RedisServer } from './redis.ts'
 import { only } from './testing/config.ts'
+import { accepts, pollUntil } from './wait.ts'
 
 async function withClient<T>(url: string, use: (client: Redis) => Promise<T>): Promise<T> {
   const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 1 })
@@ -79,5 +83,18 @@ describe('servers/redis', () => {
     expect(await withClient(redis.url, (client) => client.get('kept'))).toBe('yes')
     await redis.stop()
     await expect(withClient(redis.url, (client) => client.ping())).rejects.toThrow(/closed|max retries|refused/i)
+  })
+  test.skipIf(!hasImage)('a container does not outlive a starter that is killed', async () => {
+    const module = new URL('./redis.ts', import.meta.url).href
+    const script = `const { startRedis } = await import('${module}'); console.log((await startRedis()).port)`
+    const env = { ...process.env, LOCKSTEP_SERVERS: 'docker' }
+    const starter = spawn(process.execPath, ['--input-type=module', '-e', `${script}; setInterval(() => {}, 1000)`], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [port] = (await once(createInterface(starter.stdout), 'line')) as [string]
+    expect(await accepts(Number(port))).toBe(true)
+    starter.kill('SIGKILL')
+    expect(await pollUntil(async () => !(await accepts(Number(port))), 10_000, 50)).toBe(true)
   })
 })
