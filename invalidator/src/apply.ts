@@ -187,10 +187,13 @@ export class BatchRun {
     const { generation, partitions } = flush
     const reply = await this.#deps.writer.open({ generation, partition, next: offset + 1n, partitions })
     const { memory } = this
+    // A flush that was sent twice covers no hole behind its first sending.
+    if (reply.kind === 'opened' || generation > memory.newestGeneration) {
+      memory.position = reply.kind === 'older' ? null : offset + 1n
+      memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
+      this.#need = null
+    }
     memory.newestGeneration = Math.max(memory.newestGeneration, generation)
-    memory.position = reply.kind === 'older' ? null : offset + 1n
-    memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
-    this.#need = null
     this.#ledger.owe(this.#covered.splice(0), reply.busId, 'change')
     // The partition that opened purges at once. Should it crash before, its repetition only joins, so partition 0
     // always purges as well: at least once, and never once per partition.
