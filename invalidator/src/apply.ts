@@ -39,7 +39,7 @@ export interface ApplyDeps {
   readonly unsafeSkipFences?: boolean | undefined
 }
 
-// A pipeline of 1,000 scripts keeps Redis busy for about 5 ms: other clients' commands wait no longer than that.
+// Bounds what one round trip holds in memory on both sides and how long it takes against `redisTimeoutMs`.
 const FENCES_PER_CALL = 1_000
 // One request to the log; a batch of 500 records rarely owes more.
 const RECORDS_PER_PRODUCE = 1_000
