@@ -15,7 +15,10 @@ export interface ReceivedRecord {
 export interface LogBatch {
   readonly topic: string
   readonly partition: number
-  /** Offset this consumer expected next; the first record's offset is larger only where the log lost records. */
+  /**
+   * Offset this consumer expected next. The first record's offset is larger only where the log lost records, and smaller
+   * only where the log itself was replaced.
+   */
   readonly firstOffset: bigint
   /** Offset after the last record. */
   readonly nextOffset: bigint
@@ -25,7 +28,10 @@ export interface LogBatch {
    * contiguous prefix per partition. Uncommitted batches are delivered again after a restart or a rebalance.
    */
   commit(): void
-  /** Asks for delivery from `offset` again, after the handler returned; nothing at or past it counts as committed. */
+  /**
+   * Asks for delivery from `offset` again, after the handler returned; nothing at or past it counts as committed. An offset
+   * that the log no longer holds shows as a jump in the next batch.
+   */
   rewind(offset: bigint): void
 }
 
@@ -50,7 +56,8 @@ export interface EventLog {
   /**
    * Appends records in order per partition. Resolves when all in-sync replicas hold them; a rejection means the
    * outcome is unknown and the caller sends them again, which is harmless (`max` is the only operation).
-   * Concurrent calls keep call order and may share a request.
+   * Concurrent calls keep call order and may share a request; a rejection rejects every later call that waits too, so
+   * that sending again in call order keeps the order per key.
    */
   produce(topic: string, records: readonly LogRecord[]): Promise<void>
   /** Starts delivery; a new group begins at the start of the log. Handlers of different partitions may overlap. */
