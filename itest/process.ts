@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url'
 const PROGRAM = fileURLToPath(new URL('../cli/src/main.ts', import.meta.url))
 const FLAGS = ['-C', 'lockstep-source', '--disable-warning=ExperimentalWarning']
 
+// What a supervisor waits before it starts a process again.
+const RESTART_MS = 200
+
 /** A process of the test that can be killed and started again, with the same arguments. */
 export class TestProcess {
   readonly name: string
@@ -13,6 +16,8 @@ export class TestProcess {
   readonly #env: Readonly<Record<string, string>>
   #child: ChildProcess | undefined
   #output = ''
+  #isSupervised = false
+  #restarts = 0
 
   constructor(name: string, file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.name = name
@@ -41,7 +46,28 @@ export class TestProcess {
     child.stderr?.on('data', (chunk) => (this.#output += String(chunk)))
     process.once('exit', () => child.kill('SIGKILL'))
     this.#child = child
+    child.once('exit', () => {
+      if (!this.#isSupervised || this.#child !== child) return
+      this.#restarts += 1
+      setTimeout(() => this.#isSupervised && this.start(), RESTART_MS)
+    })
     return this
+  }
+
+  /** Starts it, and again whenever it ends, as a supervisor does. */
+  supervise(): this {
+    this.#isSupervised = true
+    return this.start()
+  }
+
+  /** How often the supervisor had to start it again. */
+  get restarts(): number {
+    return this.#restarts
+  }
+
+  /** Kills the process; a supervised one comes back. */
+  kill9(): void {
+    this.child.kill('SIGKILL')
   }
 
   /** Waits until the output since the last start holds `text`. @throws Error with the output when it does not. */
@@ -54,15 +80,8 @@ export class TestProcess {
     }
   }
 
-  /** `kill -9`, then a start with the same arguments, as a supervisor does. */
-  async killAndRestart(): Promise<void> {
-    const exited = once(this.child, 'exit')
-    this.child.kill('SIGKILL')
-    await exited
-    this.start()
-  }
-
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    this.#isSupervised = false
     const { child } = this
     if (child.exitCode === null && child.signalCode === null) {
       const exited = once(child, 'exit')

@@ -1,4 +1,4 @@
-import { EVICTION_BUCKETS, LatencyRecorder } from '@lockstep/runtime'
+import { evictionHistogram, LatencyRecorder } from '@lockstep/runtime'
 import type { MetricsRegistry, TimeSource } from '@lockstep/runtime'
 import type { PurgeReply } from './ports.ts'
 import type { Purge } from './purge.ts'
@@ -28,12 +28,7 @@ const BATCH_KEYS = [1, 2, 5, 10, 20, 50, 100, 200, 256]
 /** Declares the instruments in `registry`. */
 export function createPurgerMetrics(registry: MetricsRegistry, time: TimeSource): PurgerMetrics {
   const commitToEdge = new LatencyRecorder()
-  const evict = registry.histogram(
-    'lockstep_commit_to_evict_seconds',
-    'Time from commit until a layer no longer serves the old value.',
-    EVICTION_BUCKETS,
-    ['layer'],
-  )
+  const evict = evictionHistogram(registry)
   const requests = registry.counter('lockstep_purge_requests_total', 'Purge requests by answer.', [
     'provider',
     'outcome',
@@ -49,7 +44,7 @@ export function createPurgerMetrics(registry: MetricsRegistry, time: TimeSource)
     'lockstep_purge_barrier_timeouts_total',
     'Purges sent before every live process had applied them.',
   )
-  const deadLetters = registry.counter('lockstep_dlq_records_total', 'Records put into the dead-letter topic.', [
+  const deadLetters = registry.counter('lockstep_dlq_records_total', 'Records sent to dead-letters.', [
     'error_code',
   ])
   const backlogKeys = registry.gauge('lockstep_purge_backlog_keys', 'Tags waiting for their live purge.')

@@ -25,7 +25,8 @@ async function run([name, ...argv]: readonly string[]): Promise<void> {
 try {
   await run(process.argv.slice(2))
 } catch (error) {
-  if (error instanceof LockstepError) process.stderr.write(`lockstep: ${error.message}\n`)
+  // RulesError and the like have no common class, only the field.
+  if (error instanceof LockstepError || (error as { disposition?: string }).disposition === 'config') process.stderr.write(`lockstep: ${(error as Error).message}\n`)
   else createLogger({ service: 'lockstep', fd: 2 }).error({ err: error }, 'failed')
   process.exitCode = exitCodeOf(error)
 }

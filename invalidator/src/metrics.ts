@@ -1,4 +1,4 @@
-import { EVICTION_BUCKETS, LatencyRecorder } from '@lockstep/runtime'
+import { evictionHistogram, LatencyRecorder } from '@lockstep/runtime'
 import type { MetricsRegistry } from '@lockstep/runtime'
 import type { DeadLetter, Flush, Watermark } from '@lockstep/schemas'
 import type { Item } from './derive.ts'
@@ -56,12 +56,7 @@ export function createInvalidatorMetrics(registry: MetricsRegistry, wallUs: () =
 
 function declareInstruments(registry: MetricsRegistry) {
   return {
-    commitToEvict: registry.histogram(
-      'lockstep_commit_to_evict_seconds',
-      'From the commit in Postgres to the eviction in a layer.',
-      EVICTION_BUCKETS,
-      ['layer'],
-    ),
+    commitToEvict: evictionHistogram(registry),
     lag: registry.gauge('lockstep_stage_lag_seconds', 'Age of everything that a stage has finished, by Redis time.', [
       'stage',
     ]),

@@ -6,6 +6,8 @@ import { pgbench } from './pgbench.ts'
 import { EDGE_TOKEN, RULES_FILE, World, type WorldOptions } from './world.ts'
 
 const CONTRACT_MS = 1_000
+// The oracle has the time of the commit record; the contract runs from visibility, which a busy machine delays.
+const COMMIT_TO_VISIBLE_MS = 100
 // Long enough for the pipeline to drain and for the second purge.
 const SETTLE_MS = 2_500
 
@@ -39,7 +41,7 @@ async function run(options: Partial<WorldOptions>, seconds: number, devArgs: rea
     '--rules': RULES_FILE,
     '--redis-url': made.redis.url,
     '--namespace': made.options.namespace,
-    '--tiers': made.edge.tier,
+    '--tiers': `varnish+${made.edge.url}`,
     '--edge-token': EDGE_TOKEN,
     '--max-staleness-ms': String(CONTRACT_MS),
     '--rebound-ms': '1000',
@@ -54,7 +56,7 @@ async function run(options: Partial<WorldOptions>, seconds: number, devArgs: rea
     const fresh = await made.freshReader()
     const agreement = await compareLayers(made, fresh)
     await fresh.stop('SIGKILL')
-    const judgement = made.history.history.judge(made.reads(), CONTRACT_MS)
+    const judgement = made.history.history.judge(made.reads(), CONTRACT_MS + COMMIT_TO_VISIBLE_MS)
     const transactions = /transactions actually processed: (\d+)/.exec(output)?.[1] ?? '0'
     console.log(JSON.stringify({ ...options, seconds, transactions, judgement, agreement }))
     return { judgement, transactions, agreement, exitCode: await dev.stop() }

@@ -2,8 +2,17 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, startPostgres, startRedis, type PostgresServer, type RedisServer } from '@lockstep/servers'
-import { startEdge, type Edge } from '@lockstep/cli'
+import { edgeVcl } from '@lockstep/cdn-purger'
+import {
+  ensureVarnish,
+  freePort,
+  startPostgres,
+  startRedis,
+  startVarnish,
+  type PostgresServer,
+  type RedisServer,
+  type VarnishServer,
+} from '@lockstep/servers'
 import { TestProcess } from '../process.ts'
 import type { LoggedRead } from './history.ts'
 import { HistoryReader, pgbench } from './pgbench.ts'
@@ -13,6 +22,7 @@ export const RULES_FILE = fileURLToPath(new URL('lockstep.rules.yaml', import.me
 const READER = fileURLToPath(new URL('reader.ts', import.meta.url))
 const ACCOUNTS_PER_SCALE = 100_000
 export const EDGE_TOKEN = 'pgbench-edge-token'
+const TOKEN_VARIABLE = 'LOCKSTEP_PURGE_TOKEN'
 
 /** How one run is set up. */
 export interface WorldOptions {
@@ -31,7 +41,7 @@ export class World {
   readonly options: WorldOptions
   readonly postgres: PostgresServer
   readonly redis: RedisServer
-  readonly edge: Edge
+  readonly edge: VarnishServer
   readonly readers: readonly TestProcess[]
   readonly history: HistoryReader
   readonly #directory: string
@@ -53,7 +63,9 @@ export class World {
     await pgbench(postgres.url, ['-i', '-q', '-s', String(scale)])
     const directory = mkdtempSync(join(tmpdir(), 'lockstep-pgbench-'))
     const ports = [await freePort(), await freePort()]
-    const edge = await startEdge(ports[0] ?? 0, EDGE_TOKEN)
+    await ensureVarnish()
+    const vcl = edgeVcl({ backendHost: '127.0.0.1', backendPort: ports[0] ?? 0, tokenEnv: TOKEN_VARIABLE })
+    const edge = await startVarnish({ vcl, env: { [TOKEN_VARIABLE]: EDGE_TOKEN }, needs: 'process' })
     const readers = ports.map((port, index) => {
       const reader: ReaderOptions = {
         databaseUrl: postgres.url,

@@ -39,6 +39,12 @@ export const EVICTION_BUCKETS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300,
 ] as const
 
+/** Declares the headline histogram, the same in every process that evicts: label `layer` is redis, l1 or cdn. */
+export function evictionHistogram(registry: MetricsRegistry): Histogram {
+  const help = 'Time from a commit, by the clock of Postgres, until a layer no longer serves the old value.'
+  return registry.histogram('lockstep_commit_to_evict_seconds', help, EVICTION_BUCKETS, ['layer'])
+}
+
 const NAME = /^lockstep_[a-z0-9]+(_[a-z0-9]+)*$/
 
 /** Mistakes in the declaration of an instrument: found at start, mended in the code. */

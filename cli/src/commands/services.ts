@@ -73,7 +73,7 @@ export const serviceCommands: readonly Command[] = [
     health: alwaysReady,
     async start(config, { log: logger, metrics }) {
       const log = await openKafka(brokerList(config.kafkaBrokers), config.namespace, 'cdn-purger', logger)
-      return withLog(log, await startPurger(config, { log, logger, metrics, admin: false }))
+      return withLog(log, await startPurger(config, { log, logger, metrics }))
     },
   }),
   serviceCommand({

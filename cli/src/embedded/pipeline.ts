@@ -94,6 +94,6 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
         LOCKSTEP_REBOUND_MS: String(reboundMs),
       },
     })
-    return await startPurger(config, { log: ownLog, logger, metrics, admin: false })
+    return await startPurger(config, { log: ownLog, logger, metrics })
   }
 }

@@ -1,0 +1,59 @@
+import { checkSource, CONNECTOR_CONFIG } from '@lockstep/connector'
+import { createLogger, exitCodeOf, LockstepError, loadConfig, type ConfigTable } from '@lockstep/runtime'
+import { describeRules } from '@lockstep/schemas'
+import { Type } from 'typebox'
+import { readRules } from '../embedded/rules-file.ts'
+import { environment } from '../environment.ts'
+import type { Command } from '../help.ts'
+import { answersQuestion } from '../service-command.ts'
+import { DEV_OPTIONS } from './dev.ts'
+
+/** Options of `lockstep doctor`. */
+export const DOCTOR_OPTIONS = {
+  databaseUrl: DEV_OPTIONS.databaseUrl,
+  rules: DEV_OPTIONS.rules,
+  namespace: DEV_OPTIONS.namespace,
+  slot: CONNECTOR_CONFIG.slot,
+  publication: CONNECTOR_CONFIG.publication,
+  json: { env: 'LOCKSTEP_DOCTOR_JSON', type: Type.Boolean(), default: false, desc: 'Print one JSON document.' },
+} as const satisfies ConfigTable
+
+const SUMMARY = 'Checks a database against the rules and prints what is missing, with the SQL that mends it'
+const MARKS = { ok: 'ok   ', info: 'info ', warn: 'warn ', error: 'ERROR' } as const
+// Worse than a warning, better than a broken configuration of the command itself (78).
+const EXIT_FAULTS = 1
+
+/** `lockstep doctor`: changes nothing. Exits 1 when something would keep the connector from starting. */
+export const doctorCommand: Command = {
+  name: 'doctor',
+  summary: SUMMARY,
+  async run(argv) {
+    if (answersQuestion('doctor --database-url URL --rules FILE', `${SUMMARY}.`, DOCTOR_OPTIONS, argv)) return
+    try {
+      const { databaseUrl, rules: path, namespace, slot, publication, json } = loadConfig(DOCTOR_OPTIONS, { env: environment, argv })
+      const rules = await readRules(path)
+      const config = loadConfig(CONNECTOR_CONFIG, {
+        env: {
+          [CONNECTOR_CONFIG.databaseUrl.env]: databaseUrl,
+          [CONNECTOR_CONFIG.namespace.env]: namespace,
+          [CONNECTOR_CONFIG.slot.env]: slot,
+          [CONNECTOR_CONFIG.publication.env]: publication,
+        },
+      })
+      const checks = await checkSource(config, rules)
+      if (json) process.stdout.write(`${JSON.stringify({ checks, rules: describeRules(rules) })}\n`)
+      else {
+        for (const { name, severity, message, remedy } of checks) {
+          process.stdout.write(`${MARKS[severity]} ${name.padEnd(24)} ${message}\n`)
+          if (remedy !== '') process.stdout.write(`${' '.repeat(31)}${remedy}\n`)
+        }
+      }
+      if (checks.some(({ severity }) => severity === 'error')) process.exitCode = EXIT_FAULTS
+    } catch (error) {
+      const known = error instanceof LockstepError || (error as { disposition?: string }).disposition === 'config'
+      if (known) process.stderr.write(`lockstep: ${(error as Error).message}\n`)
+      else createLogger({ service: 'doctor', fd: 2 }).error({ err: error }, 'failed')
+      process.exitCode = exitCodeOf(error)
+    }
+  },
+}
