@@ -165,6 +165,16 @@ describe('cdn-purger/purger', () => {
     expect(await redelivered(log)).toEqual([])
   })
 
+  test('a newer purge that comes before reboundMs settles nothing: a kill then delivers both commands again', async () => {
+    const { log, time, purger, send } = await start()
+    await send('product:1')
+    await time.advance(1_500)
+    await send('product:1')
+    await time.advance(1_000)
+    await purger.stop()
+    expect(await redelivered(log)).toEqual(['product:1', 'product:1'])
+  })
+
   test('a tag purged without pause still commits its early batches', async () => {
     const { log, time, purger, send } = await start()
     for (let round = 0; round < 60; round++) {
@@ -191,12 +201,17 @@ describe('cdn-purger/purger', () => {
     await purger.stop()
   })
 
-  test('the providers of one tier are purged side by side', async () => {
-    const [slow, fast] = [new FakeEdge({ name: 'slow' }), new FakeEdge({ name: 'fast' })]
-    slow.hold()
-    const { purger, send } = await start({ tiers: [[slow, fast]] })
+  test('the providers of one tier are purged side by side, the next tier after all of them', async () => {
+    const [slow, fast, outer] = ['slow', 'fast', 'outer'].map((name) => new FakeEdge({ name }))
+    if (!slow || !fast || !outer) throw new Error('unreachable')
+    const gate = slow.hold()
+    const { time, purger, send } = await start({ tiers: [[slow, fast], [outer]] })
     await send('product:1')
-    expect([slow.requests.length, fast.requests.length]).toEqual([1, 1])
+    await time.advance(100)
+    expect([slow, fast, outer].map((edge) => edge.requests.length)).toEqual([1, 1, 0])
+    gate.release()
+    await time.advance(1)
+    expect(outer.requests.length).toBe(1)
     await purger.stop()
   })
 
