@@ -17,7 +17,8 @@ function clientOptions(options: ConnectionOptions): RedisOptions {
   return {
     lazyConnect: true,
     enableOfflineQueue: false,
-    maxRetriesPerRequest: 1,
+    // With 1 a command in flight when the connection closes is neither sent again nor rejected (5.11.1).
+    maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     commandTimeout: options.commandTimeoutMs,
     connectTimeout: 1_000,

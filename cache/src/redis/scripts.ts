@@ -152,10 +152,11 @@ redis.call('HSET', w, 'last', ARGV[5], 'id', id)
 return {kind, id}
 `)
 
-/** KEYS w, bus. Answers all fields and values of `w` in one step; empty without `w`. */
+/** KEYS w, bus. Answers all fields and values of `w` and the last bus id ('' for an empty bus) in one step. */
 export const ATTACH = script(`
 #!lua flags=no-writes
-return redis.call('HGETALL', KEYS[1])
+local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+return {redis.call('HGETALL', KEYS[1]), newest[1] and newest[1][1] or ''}
 `)
 
 /** KEYS acks; ARGV process id, bus id. Stamps the ack with Redis' own time. */

@@ -162,14 +162,15 @@ class RedisStore implements CacheStore {
   }
 
   async #attach(): Promise<Attachment | null> {
-    const [fields, memory] = await runPipeline(this.#client, [
+    const [attached, memory] = await runPipeline(this.#client, [
       call(ATTACH, [this.#keys.watermark, this.#keys.bus], []),
       ['info', 'memory'],
     ])
     this.#mayEvict = !/^maxmemory_policy:noeviction/m.test(String(memory))
-    const words = fields as string[]
+    const [words, lastId] = attached as [string[], string]
     const pairs = words.flatMap((field, index) => (index % 2 === 0 ? [[field, words[index + 1] ?? '']] : []))
-    return attachmentOf(Object.fromEntries(pairs))
+    const attachment = attachmentOf(Object.fromEntries(pairs))
+    return attachment && lastId !== '' ? { ...attachment, id: lastId } : attachment
   }
 
   async #read(after: string, blockMs: number): Promise<readonly BusMessage[]> {

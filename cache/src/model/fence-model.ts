@@ -1,0 +1,226 @@
+import {
+  clockOfSet,
+  copyState,
+  IDLE,
+  initialState,
+  LEASED,
+  LOADED,
+  stateKey,
+  TOUCHED,
+  UNSTAMPED,
+  type Bounds,
+  type Filler,
+  type ModelState,
+} from './state.ts'
+
+/**
+ * The protections, each of which can be taken away:
+ * - `gate`: a change is released only when a snapshot sees it
+ * - `life`: a fence that is created outlives the leases of that moment
+ * - `raised life`: so does one that is raised
+ * - `incarnation`: a value is valid only under the fence record it was filled under
+ * - `presence`: no fence record means not valid
+ * - `stamp first`: the stamp is fixed before the load
+ * - `read check`: fence and stamp are compared on every read
+ * - `lease check`: a value is stored only while the lease is held
+ */
+export const PROTECTIONS = [
+  'gate',
+  'life',
+  'raised life',
+  'incarnation',
+  'presence',
+  'stamp first',
+  'read check',
+  'lease check',
+] as const
+
+/** One of the protections. */
+export type Protection = (typeof PROTECTIONS)[number]
+
+/** What an exploration found. `trace` leads to the first stale read, null when there is none. */
+export interface Exploration {
+  readonly states: number
+  /** States in which a cached value may be served: a model that never caches is safe and worthless. */
+  readonly validStates: number
+  readonly trace: readonly string[] | null
+}
+
+type Step = readonly [label: string, next: ModelState]
+type Apply = (next: ModelState) => void
+
+/** Every step of database, pipeline and expiry, and of the fillers, in every order. */
+class FenceModel {
+  readonly #bounds: Bounds
+  readonly #without: Protection | null
+
+  constructor(bounds: Bounds, without: Protection | null) {
+    this.#bounds = bounds
+    this.#without = without
+  }
+
+  next(state: ModelState): Step[] {
+    const steps: Step[] = []
+    const push = (label: string, apply: Apply): void => {
+      const next = copyState(state)
+      apply(next)
+      steps.push([label, next])
+    }
+    for (let index = 0; index < this.#bounds.transactions; index++) this.#transactionSteps(state, index, push)
+    this.#expirySteps(state, push)
+    state.fillers.forEach((_, index) => this.#fillerSteps(state, index, push))
+    return steps
+  }
+
+  /** Whether a reader that asks Redis for value and fence would serve the value. */
+  serves(state: ModelState): boolean {
+    const { value, fence } = state
+    if (!value) return false
+    if (this.#lacks('read check')) return true
+    if (!fence) return this.#lacks('presence')
+    return fence.clock <= value.stamp && (this.#lacks('incarnation') || fence.incarnation === value.incarnation)
+  }
+
+  #lacks(protection: Protection): boolean {
+    return this.#without === protection
+  }
+
+  #clock(state: ModelState): number {
+    return clockOfSet(state.visible, this.#bounds.transactions)
+  }
+
+  #transactionSteps(state: ModelState, index: number, push: (label: string, apply: Apply) => void): void {
+    const bit = 1 << index
+    const isCommitted = (state.committed & bit) !== 0
+    const isVisible = (state.visible & bit) !== 0
+    const released = state.released[index] ?? 0
+    if (!isCommitted) push(`x${index} commits`, (next) => (next.committed |= bit))
+    if (isCommitted && !isVisible) push(`x${index} becomes visible`, (next) => (next.visible |= bit))
+    if (isCommitted && released === 0 && (isVisible || this.#lacks('gate'))) {
+      push(`x${index} is released`, (next) => (next.released[index] = this.#clock(next)))
+    }
+    if (released !== 0 && (state.applications[index] ?? 0) < 2) {
+      push(`x${index} is applied`, (next) => this.#invalidate(next, index, released))
+    }
+  }
+
+  #invalidate(next: ModelState, index: number, clock: number): void {
+    next.applications[index] = (next.applications[index] ?? 0) + 1
+    next.applied |= 1 << index
+    const living = next.lease === 0 ? 0 : 1 << next.lease
+    if (!next.fence) {
+      next.incarnations += 1
+      next.fence = { clock, incarnation: next.incarnations, outlives: living, isLong: false }
+      return
+    }
+    next.fence.clock = Math.max(next.fence.clock, clock)
+    if (!this.#lacks('raised life')) next.fence.outlives |= living
+  }
+
+  #expirySteps(state: ModelState, push: (label: string, apply: Apply) => void): void {
+    const { fence } = state
+    const isGuarding = fence !== null && state.lease !== 0 && (fence.outlives & (1 << state.lease)) !== 0
+    if (fence && !fence.isLong && (!isGuarding || this.#lacks('life'))) {
+      push('the short fence expires', (next) => (next.fence = null))
+    }
+    if (fence?.isLong && state.longFencesExpired === 0 && !isGuarding) {
+      push('the long fence expires', (next) => {
+        next.fence = null
+        next.longFencesExpired = 1
+      })
+    }
+    if (state.lease !== 0 && state.leasesExpired === 0) {
+      push('the lease expires', (next) => {
+        next.lease = 0
+        next.leasesExpired = 1
+      })
+    }
+  }
+
+  #fillerSteps(state: ModelState, index: number, push: (label: string, apply: Apply) => void): void {
+    const filler = state.fillers[index]
+    if (!filler) return
+    const act = (label: string, apply: (next: ModelState, it: Filler) => void): void =>
+      push(`f${index} ${label}`, (next) => apply(next, next.fillers[index] ?? filler))
+    const clock = this.#clock(state)
+    if (filler.known < clock && (filler.step === IDLE || this.#lacks('stamp first'))) {
+      act(`learns ${clock}`, (_, it) => (it.known = clock))
+    }
+    if (filler.step === IDLE && filler.runs < this.#bounds.runs && state.lease === 0) {
+      act(`leases with S=${filler.known}`, (next, it) => {
+        next.leases += 1
+        next.lease = next.leases
+        Object.assign(it, { step: LEASED, lease: next.lease, stamp: it.known, runs: it.runs + 1 })
+      })
+    }
+    if (filler.step === LEASED) {
+      const step = this.#lacks('stamp first') ? UNSTAMPED : LOADED
+      act('loads', (next, it) => Object.assign(it, { saw: next.visible, step }))
+    }
+    if (filler.step === UNSTAMPED) act('stamps', (_, it) => Object.assign(it, { stamp: it.known, step: LOADED }))
+    if (filler.step === LOADED) act('touches', (next, it) => touch(next, it))
+    if (filler.step === TOUCHED) act('stores', (next, it) => this.#store(next, it))
+  }
+
+  #store(next: ModelState, filler: Filler): void {
+    const isHeld = next.lease === filler.lease
+    if (isHeld || this.#lacks('lease check')) {
+      next.value = { stamp: filler.stamp, saw: filler.saw, incarnation: filler.incarnation }
+    }
+    if (isHeld) next.lease = 0
+    filler.step = IDLE
+  }
+}
+
+/** As the script does it: fence and lease lie in different slots, so it does not look at the lease. */
+function touch(next: ModelState, filler: Filler): void {
+  if (!next.fence) {
+    next.incarnations += 1
+    next.fence = { clock: filler.stamp, incarnation: next.incarnations, outlives: 0, isLong: true }
+  } else if (next.fence.clock > filler.stamp) {
+    filler.step = IDLE
+    filler.known = Math.max(filler.known, next.fence.clock)
+    if (next.lease === filler.lease) next.lease = 0
+    return
+  } else {
+    next.fence.isLong = true
+  }
+  filler.incarnation = next.fence.incarnation
+  filler.step = TOUCHED
+}
+
+function traceTo(parents: ReadonlyMap<string, readonly [string, string]>, key: string): string[] {
+  const labels: string[] = []
+  for (let at = parents.get(key); at; at = parents.get(at[0])) labels.push(at[1])
+  return labels.reverse()
+}
+
+/**
+ * Visits every state reachable within the bounds. Stale means: a value may be served that misses a change whose fence had
+ * been applied. `trace` costs memory, so it is kept only where asked for.
+ */
+export function explore(bounds: Bounds, without: Protection | null, options = { trace: false }): Exploration {
+  const model = new FenceModel(bounds, without)
+  const first = initialState(bounds)
+  const firstKey = stateKey(first)
+  const seen = new Set([firstKey])
+  const parents = new Map<string, readonly [string, string]>()
+  const open: ModelState[] = [first]
+  let validStates = 0
+  for (let state = open.pop(); state; state = open.pop()) {
+    if (model.serves(state)) {
+      validStates += 1
+      const isStale = ((state.value?.saw ?? 0) & state.applied) !== state.applied
+      if (isStale) return { states: seen.size, validStates, trace: traceTo(parents, stateKey(state)) }
+    }
+    const key = options.trace ? stateKey(state) : ''
+    for (const [label, next] of model.next(state)) {
+      const nextKey = stateKey(next)
+      if (seen.has(nextKey)) continue
+      seen.add(nextKey)
+      if (options.trace) parents.set(nextKey, [key, label])
+      open.push(next)
+    }
+  }
+  return { states: seen.size, validStates, trace: null }
+}
