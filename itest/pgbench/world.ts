@@ -129,11 +129,16 @@ export class World {
     reader: TestProcess,
     rows: readonly string[],
   ): Promise<Extract<ReaderReply, { kind: 'values' }>['values']> {
-    const reply = new Promise<ReaderReply>((resolve) => reader.child.once('message', resolve))
+    const answer = new Promise<Extract<ReaderReply, { kind: 'values' }>>((resolve) => {
+      const listen = (reply: ReaderReply) => {
+        if (reply.kind !== 'values') return
+        reader.child.off('message', listen)
+        resolve(reply)
+      }
+      reader.child.on('message', listen)
+    })
     reader.child.send({ kind: 'values', rows } satisfies ReaderRequest)
-    const answer = await reply
-    if (answer.kind !== 'values') throw new Error(`unexpected reply ${answer.kind}`)
-    return answer.values
+    return (await answer).values
   }
 
   /** What the edge answers for a row. */
