@@ -8,7 +8,7 @@ import { commandRecord } from './testing/commands.ts'
 import { readEdge, startTestOrigin } from './testing/test-origin.ts'
 
 const configOf = (env: Record<string, string>) =>
-  loadConfig(PURGER_CONFIG, { env: { LOCKSTEP_REDIS_URL: '', LOCKSTEP_PURGER_REBOUND_MS: '50', ...env } })
+  loadConfig(PURGER_CONFIG, { env: { LOCKSTEP_REDIS_URL: '', LOCKSTEP_REBOUND_MS: '50', ...env } })
 
 describe('cdn-purger/compose', () => {
   test('a started purger turns a command into an eviction, measures it and commits after the rebound', async () => {

@@ -44,9 +44,7 @@ export function createPurgerMetrics(registry: MetricsRegistry, time: TimeSource)
     'lockstep_purge_barrier_timeouts_total',
     'Purges sent before every live process had applied them.',
   )
-  const deadLetters = registry.counter('lockstep_dlq_records_total', 'Records sent to dead-letters.', [
-    'error_code',
-  ])
+  const deadLetters = registry.counter('lockstep_dlq_records_total', 'Records sent to dead-letters.', ['error_code'])
   const backlogKeys = registry.gauge('lockstep_purge_backlog_keys', 'Tags waiting for their live purge.')
   const oldestAge = registry.gauge(
     'lockstep_purge_oldest_age_seconds',

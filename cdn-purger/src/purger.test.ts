@@ -263,6 +263,8 @@ describe('cdn-purger/purger', () => {
     expect(new Set(purged)).toEqual(new Set(good.map((tag) => tag.replace(':', '.'))))
     expect(edge.requests.length).toBeLessThanOrEqual(12)
     expect(await deadLetters(log)).toEqual(['LOCKSTEP_CDN_KEY_REFUSED purges/0@11'])
+    // What was refused was not evicted, and is not measured as if it were.
+    expect(purger.status().commitToEdge.count).toBe(20)
     await time.advance(2_010)
     await purger.stop()
     expect(await redelivered(log)).toEqual([])

@@ -96,7 +96,7 @@ class PurgePipeline implements Purger {
   readonly #stopping = new AbortController()
   readonly #closed = Promise.withResolvers<void>()
   #subscription: Subscription | null = null
-  /** Purges between the barrier and the last tier. */
+  /** Live purges between the barrier and the last tier; a rebound counts as owed until it is done. */
   #underway = 0
 
   constructor(deps: PurgerDeps) {
@@ -112,14 +112,10 @@ class PurgePipeline implements Purger {
       onRefused: async (purge, _, detail) => this.#putAside(purge, detail),
       onDone: (purge, startedMs) => this.#done(purge, startedMs),
     })
-    const run = (purge: Purge) => {
-      this.#underway += 1
-      line.run(purge)
-    }
     this.#rebounds = new Rebounds({
       time,
       reboundMs: options.reboundMs,
-      onDue: run,
+      onDue: (purge) => line.run(purge),
       unsafeSkip: options.unsafe?.skipRebound,
     })
     this.#barrier = new Barrier({
@@ -129,7 +125,10 @@ class PurgePipeline implements Purger {
       logger,
       maxStalenessMs: options.maxStalenessMs,
       pollMs: options.barrierPollMs,
-      onRelease: (purges) => purges.forEach(run),
+      onRelease: (purges) => {
+        this.#underway += purges.length
+        for (const purge of purges) line.run(purge)
+      },
       onTimeout: (count) => metrics.barrierTimedOut(count),
       unsafeSkip: options.unsafe?.skipBarrier,
     })
@@ -237,8 +236,11 @@ class PurgePipeline implements Purger {
   }
 
   #done(purge: Purge, startedMs: number): void {
-    this.#underway -= 1
-    if (purge.phase === 'live') this.#deps.metrics.purged(purge)
+    if (purge.phase === 'live') {
+      this.#underway -= 1
+      // Infinite: every provider refused it, so nothing was evicted.
+      if (Number.isFinite(startedMs)) this.#deps.metrics.purged(purge)
+    }
     this.#rebounds.done(purge, startedMs)
   }
 

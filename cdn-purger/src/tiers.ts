@@ -8,7 +8,7 @@ export interface TiersDeps {
   readonly tiers: readonly (readonly Lane[])[]
   /** Keeps a purge that a provider refuses for good; resolves when that is durable. */
   readonly onRefused: (purge: Purge, provider: string, detail: string) => Promise<void>
-  /** Called once per purge when every tier has it. `startedMs`: when the first request for it was sent. */
+  /** Called once per purge when every tier has it. `startedMs`: when its first request was sent, Infinity if all refused. */
   readonly onDone: (purge: Purge, startedMs: number) => void
 }
 
