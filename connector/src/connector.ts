@@ -63,6 +63,8 @@ export interface Connector {
 const RECONNECT = { initialMs: 100, maxMs: 10_000 }
 // A session that lasted this long was sound: the next fault starts with a short pause again.
 const SOUND_MS = 30_000
+// Leaves a process that has 25 s to stop some time for the rest.
+const STOP_DEADLINE_MS = 10_000
 
 /** Composes a connector over its ports; nothing runs before `start`. */
 export function createConnector(deps: ConnectorDeps): Connector {
@@ -131,7 +133,11 @@ class SupervisedConnector implements Connector {
 
   async stop(): Promise<void> {
     if (!this.#stop.signal.aborted) this.#stop.abort(fail('LOCKSTEP_CON_STOPPED'))
-    await this.#running?.catch(() => undefined)
+    // A log that answers nothing must not hold up a shutdown: what it does later is repeated by the next start.
+    const deadline = new AbortController()
+    const late = this.#time.sleep(STOP_DEADLINE_MS, deadline.signal).catch(() => undefined)
+    await Promise.race([this.#running?.catch(() => undefined), late])
+    deadline.abort()
     await this.#subscription?.stop()
     this.#phase = 'stopped'
     this.#closed.resolve()
@@ -179,12 +185,18 @@ class SupervisedConnector implements Connector {
   }
 
   async #runOnce(onOpen: () => void): Promise<unknown> {
-    const { config, rules, log, source, unsafe, memoryLog } = this.#deps
+    const { log, memoryLog } = this.#deps
     try {
       const partitions = await log.partitionCount(TOPICS.changes)
       return await runSession({
-        ...{ config, rules, log, source, unsafe, partitions, publisher: this.#publisher, control: this.#control },
-        ...{ time: this.#time, metrics: this.#metrics, logger: this.#logger, signal: this.#stop.signal },
+        ...this.#deps,
+        partitions,
+        publisher: this.#publisher,
+        control: this.#control,
+        time: this.#time,
+        metrics: this.#metrics,
+        logger: this.#logger,
+        signal: this.#stop.signal,
         isLogEmpty: memoryLog && !this.#hasAnnounced,
         onOpen: (handle) => {
           this.#session = handle

@@ -80,7 +80,7 @@ export class Publisher {
 
   #flush(): void {
     this.#isScheduled = false
-    for (const batch of [...this.#open.values()]) this.#send(batch)
+    for (const batch of this.#open.values()) this.#send(batch)
   }
 
   #send(batch: Batch): void {

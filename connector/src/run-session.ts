@@ -108,14 +108,12 @@ class Running implements SessionHandle {
     const emit = (content: string) => connection.admin.emit(content)
     this.#liveness = new Liveness({ session: this.session, emit, time, newId: randomUUID, metrics, onError })
     this.#pump = new SnapshotPump({
-      ...{
-        snapshots,
-        gate: this.session.gate,
-        time,
-        heartbeatMs: config.heartbeatMs,
-        signal: this.#end.signal,
-        onError,
-      },
+      snapshots,
+      gate: this.session.gate,
+      time,
+      heartbeatMs: config.heartbeatMs,
+      signal: this.#end.signal,
+      onError,
       echo: () => control.echo,
       onReading: (reading, echo, isBeat) => {
         this.#newestLsn = reading.lsn

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import pg from 'pg'
 import { fail } from '../errors.ts'
 
@@ -42,8 +43,8 @@ export async function closeClient(client: pg.Client): Promise<void> {
 }
 
 /** The socket below a client, which pg does not declare. */
-export function socketOf(client: pg.Client): import('node:net').Socket | undefined {
-  return (client as unknown as { connection?: { stream?: import('node:net').Socket } }).connection?.stream
+export function socketOf(client: pg.Client): Socket | undefined {
+  return (client as unknown as { connection?: { stream?: Socket } }).connection?.stream
 }
 
 /** Turns what pg throws into this room's errors; SQLSTATEs stay in the context. */

@@ -1,0 +1,280 @@
+import { TOPICS } from '@lockstep/runtime'
+import { waitFor } from '@lockstep/runtime/testing'
+import { encodeControl, parseLsn, parseRules } from '@lockstep/schemas'
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { createRecordingLog, openTestSource, startOn } from './testing/test-source.ts'
+import type { RecordingLog, TestSource } from './testing/test-source.ts'
+
+const SERVERS = [
+  ['15', inject('postgres15Url')],
+  ['18', inject('postgresUrl')],
+] as const
+const DEADLINE_MS = 15_000
+
+describe.each(SERVERS.filter(([, url]) => url !== ''))('connector on PostgreSQL %s', (_major, serverUrl) => {
+  let source: TestSource
+  let log: RecordingLog
+  const running: { stop(): Promise<void> }[] = []
+
+  beforeEach(async () => {
+    source = await openTestSource(serverUrl)
+    log = createRecordingLog()
+  })
+  afterEach(async () => {
+    await source.admin.query('alter system reset synchronous_standby_names')
+    await source.admin.query('select pg_reload_conf()')
+    await Promise.all(running.splice(0).map((connector) => connector.stop()))
+    await log.close()
+    await source.drop()
+  })
+
+  const start = async (deps: Parameters<typeof startOn>[2] = {}, target = log) => {
+    const connector = await startOn(source, target, deps)
+    running.push(connector)
+    return connector
+  }
+  const slotLsn = async () => {
+    const { rows } = await source.admin.query(
+      'select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1',
+      [source.config.slot],
+    )
+    return parseLsn((rows[0] as { lsn: string }).lsn)
+  }
+  const setStandbys = async (names: string) => {
+    await source.admin.query(`alter system set synchronous_standby_names = '${names}'`)
+    await source.admin.query('select pg_reload_conf()')
+  }
+  /** Inserts rows from id 100 on until a commit hangs: the setting takes effect some time after its reload. */
+  const insertHanging = async () => {
+    await setStandbys('ghost')
+    const writer = await source.connect()
+    const { rows } = await writer.query('select pg_backend_pid() as pid')
+    const { pid } = rows[0] as { pid: number }
+    const isWaiting = async () => {
+      const wait = await source.admin.query(
+        `select 1 from pg_stat_activity where pid = $1 and wait_event = 'SyncRep'`,
+        [pid],
+      )
+      return wait.rows.length === 1
+    }
+    for (let id = 100; ; id++) {
+      let isCommitted = false
+      const committed = writer.query('insert into products values ($1, 1)', [id]).then(() => (isCommitted = true))
+      await waitFor(async () => isCommitted || (await isWaiting()), DEADLINE_MS)
+      if (!isCommitted) return { id: String(id), committed }
+    }
+  }
+
+  test('every kind of change arrives with both rows, NULL and one table-wide truncate', async () => {
+    await start()
+    await source.query(`insert into products values (1, 5, repeat('x', 5000))`)
+    await source.query('update products set category_id = null where id = 1')
+    await source.query('update products set id = 2 where id = 1')
+    await source.query('delete from products')
+    await source.query('truncate products')
+    await waitFor(() => log.changes().length === 5, DEADLINE_MS)
+    expect(log.changes().map(({ op, before, after }) => [op, { ...before }, { ...after }])).toEqual([
+      ['insert', {}, { id: '1', category_id: '5' }],
+      ['update', { id: '1', category_id: '5' }, { id: '1', category_id: null }],
+      ['update', { id: '1', category_id: null }, { id: '2', category_id: null }],
+      ['delete', { id: '2', category_id: null }, {}],
+      ['truncate', {}, {}],
+    ])
+  })
+
+  test('an unchanged TOAST value is absent from the new row', async () => {
+    const rules = parseRules('tables:\n  public.products:\n    - tag: product:{id}\n      watch: [body]\n')
+    await start({ rules })
+    await source.query(`insert into products values (1, 5, repeat('x', 5000))`)
+    await source.query('update products set category_id = 6 where id = 1')
+    await waitFor(() => log.changes().length === 2, DEADLINE_MS)
+    const { before, after } = log.changes()[1] ?? {}
+    expect([{ ...before }, { ...after }]).toEqual([{ id: '1', body: 'x'.repeat(5000) }, { id: '1' }])
+  })
+
+  test('the first record of every partition is the flush of the first generation', async () => {
+    await start()
+    await source.query('insert into products values (1, 1)')
+    await waitFor(() => log.changes().length === 1, DEADLINE_MS)
+    expect(log.events.slice(0, 2)).toMatchObject([
+      { event: { kind: 'flush', generation: 1, edge: true, partitions: 2 }, partition: 0 },
+      { event: { kind: 'flush', generation: 1 }, partition: 1 },
+    ])
+    expect(log.changes()[0]?.stamp.slice(0, 8)).toBe('00000001')
+  })
+
+  test('a requested generation is flushed before any change that carries it', async () => {
+    const connector = await start()
+    let stopWriting = false
+    const writing = (async () => {
+      for (let id = 0; !stopWriting; id++) await source.query('insert into products values ($1, 1)', [id])
+    })()
+    await waitFor(() => log.changes().length > 20, DEADLINE_MS)
+    const request = { kind: 'new-generation', above: 7, reason: 'redis-emptied', edge: false } as const
+    await log.produce(TOPICS.control, [{ key: null, value: encodeControl(request) }])
+    await waitFor(() => connector.status().generation === 8, DEADLINE_MS)
+    const before = log.changes().length
+    await waitFor(() => log.changes().length > before + 20, DEADLINE_MS)
+    stopWriting = true
+    await writing
+    const kinds = log.events.map(({ event }) => event).filter(({ kind }) => kind !== 'watermark')
+    const flushes = kinds.flatMap((event, index) => (event.kind === 'flush' && event.generation === 8 ? [index] : []))
+    expect(flushes).toHaveLength(2)
+    for (const [index, event] of kinds.entries()) {
+      if (event.kind === 'change') expect(event.stamp.startsWith('00000008')).toBe(index > (flushes[0] ?? 0))
+    }
+    expect(log.flushes().at(-1)).toMatchObject({ edge: false, reason: 'redis-emptied' })
+  })
+
+  test('a generation raised but not announced is flushed again at the next start', async () => {
+    const first = await start()
+    await first.stop()
+    await source.query('update lockstep.epoch set announced = false')
+    const flushes = log.flushes().length
+    await start()
+    await waitFor(() => log.flushes().length === flushes + 2, DEADLINE_MS)
+    expect(log.flushes().at(-1)?.generation).toBe(1)
+    const { rows } = await source.query('select announced from lockstep.epoch')
+    expect(rows).toEqual([{ announced: true }])
+  })
+
+  test('a lost slot begins a new generation, and the stream goes on', async () => {
+    const first = await start()
+    await first.stop()
+    await source.admin.query('select pg_drop_replication_slot($1)', [source.config.slot])
+    const second = await start()
+    expect(second.status().generation).toBe(2)
+    expect(log.flushes().at(-1)).toMatchObject({ generation: 2, reason: 'slot-lost', edge: true })
+  })
+
+  test('a temporary slot leaves nothing behind and begins a generation each time', async () => {
+    const first = await start({ config: { temporarySlot: true } })
+    await source.query('insert into products values (1, 1)')
+    await waitFor(() => log.changes().length === 1, DEADLINE_MS)
+    await first.stop()
+    await waitFor(async () => {
+      const { rows } = await source.admin.query('select 1 from pg_replication_slots where slot_name like $1', [
+        `${source.config.slot}%`,
+      ])
+      return rows.length === 0
+    }, DEADLINE_MS)
+    const second = await start({ config: { temporarySlot: true } })
+    expect(second.status().generation).toBe(2)
+  })
+
+  test('a commit that a missing standby keeps invisible is held, and holds nothing else', async () => {
+    const connector = await start()
+    const local = await source.connect()
+    await local.query('set synchronous_commit = local')
+    const { id, committed } = await insertHanging()
+    await waitFor(() => connector.status().waiting === 1, DEADLINE_MS)
+    await local.query('insert into products values (2, 2)')
+    const find = (wanted: string) => log.changes().find(({ after }) => after['id'] === wanted)
+    await waitFor(() => find('2') !== undefined, DEADLINE_MS)
+    const marks = log.watermarks().length
+    await waitFor(() => log.watermarks().length > marks + 4, DEADLINE_MS)
+    expect(find(id)).toBeUndefined()
+    const { rows } = await local.query('select id from products where id = $1', [id])
+    expect(rows).toEqual([])
+    await setStandbys('')
+    await committed
+    await waitFor(() => find(id) !== undefined, DEADLINE_MS)
+    // Its stamp is that of a snapshot that sees it, so it lies above the one that passed first.
+    expect((find(id)?.stamp ?? '') > (find('2')?.stamp ?? '')).toBe(true)
+  })
+
+  test('with the gate switched off that commit leaves while no reader sees it: the protection is real', async () => {
+    await start({ unsafe: { noGate: true } })
+    const { id, committed } = await insertHanging()
+    await waitFor(() => log.changes().some(({ after }) => after['id'] === id), DEADLINE_MS)
+    const { rows } = await source.query('select id from products where id = $1', [id])
+    expect(rows).toEqual([])
+    await setStandbys('')
+    await committed
+  })
+
+  test('the watermark advances on an idle database, and past WAL that nobody reads', async () => {
+    await start()
+    const count = log.watermarks().length
+    await waitFor(() => log.watermarks().length > count + 10, DEADLINE_MS)
+    // Asynchronous commits and unpublished tables leave WAL behind the last published commit.
+    await source.query('create table other (id int); set synchronous_commit = off')
+    await source.query('insert into other select generate_series(1, 5000)')
+    const { rows } = await source.query('select pg_current_wal_insert_lsn()::text as lsn')
+    const target = parseLsn((rows[0] as { lsn: string }).lsn)
+    await waitFor(() => log.watermarks().some(({ lsn }) => lsn >= target), DEADLINE_MS)
+    await waitFor(async () => (await slotLsn()) >= target, DEADLINE_MS)
+  })
+
+  test('under load no watermark stands before a change that it sees', async () => {
+    await start()
+    const writers = await Promise.all([0, 1, 2, 3].map(() => source.connect()))
+    await Promise.all(
+      writers.map(async (writer, index) => {
+        for (let round = 0; round < 100; round++)
+          await writer.query('insert into products values ($1, 1)', [index * 1000 + round])
+      }),
+    )
+    await waitFor(() => log.changes().length === 400, DEADLINE_MS)
+    const count = log.watermarks().length
+    await waitFor(() => log.watermarks().length > count, DEADLINE_MS)
+    let newest = ''
+    for (const { event } of log.events) {
+      if (event.kind === 'watermark') newest = event.stamp
+      // A change whose own snapshot is older than a watermark before it was visible in that watermark.
+      else if (event.kind === 'change') expect(event.stamp >= newest).toBe(true)
+    }
+  })
+
+  test('nothing is acknowledged to Postgres before the log has acknowledged it', async () => {
+    const connector = await start()
+    await waitFor(() => log.watermarks().length > 2, DEADLINE_MS)
+    const gate = Promise.withResolvers<void>()
+    log.hold = gate.promise
+    await source.query('insert into products values (1, 1)')
+    const { rows } = await source.query('select pg_current_wal_lsn()::text as lsn')
+    const after = parseLsn((rows[0] as { lsn: string }).lsn)
+    await waitFor(() => connector.status().outstanding === 1, DEADLINE_MS)
+    await source.query('insert into products values (2, 2)')
+    await waitFor(() => connector.status().outstanding === 2, DEADLINE_MS)
+    expect((await slotLsn()) < after).toBe(true)
+    log.hold = undefined
+    gate.resolve()
+    await waitFor(async () => (await slotLsn()) >= after, DEADLINE_MS)
+  })
+
+  test('many rows of one transaction collapse into one bulk change after the bound', async () => {
+    await start({ config: { bulkRows: 100 } })
+    await source.query('insert into products select g, 1 from generate_series(1, 1000) g')
+    await source.query('insert into products values (0, 0)')
+    await waitFor(() => log.changes().some(({ after }) => after['id'] === '0'), DEADLINE_MS)
+    const ops = log.changes().map(({ op }) => op)
+    expect(ops.filter((op) => op === 'insert')).toHaveLength(101)
+    expect(ops.filter((op) => op === 'bulk')).toHaveLength(1)
+  })
+
+  test('a dropped rule column turns changes into unknown ones, and the stream goes on', async () => {
+    const connector = await start()
+    await source.query('alter table products rename column category_id to category')
+    await source.query('insert into products values (1, 1)')
+    await waitFor(() => log.changes().length === 1, DEADLINE_MS)
+    expect(log.changes()[0]).toMatchObject({ op: 'unknown', table: 'public.products' })
+    expect(connector.status().phase).toBe('running')
+  })
+
+  test('a killed walsender costs a reconnect, never a change', async () => {
+    const connector = await start()
+    for (let round = 0; round < 20; round++) {
+      await source.query('insert into products values ($1, 1)', [round])
+      if (round % 4 === 0)
+        await source.admin.query(
+          'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1',
+          [source.config.slot],
+        )
+    }
+    const ids = () => new Set(log.changes().map(({ after }) => after['id']))
+    await waitFor(() => ids().size === 20, DEADLINE_MS)
+    await waitFor(() => connector.status().phase === 'running', DEADLINE_MS)
+    expect(connector.status().generation).toBe(1)
+  })
+})
