@@ -82,7 +82,8 @@ export class TestProcess {
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     this.#isSupervised = false
-    const { child } = this
+    const child = this.#child
+    if (!child) return null
     if (child.exitCode === null && child.signalCode === null) {
       const exited = once(child, 'exit')
       child.kill(signal)

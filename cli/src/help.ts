@@ -2,8 +2,6 @@ import { printConfig, type ConfigTable } from '@lockstep/runtime'
 
 /** One command of the command line. */
 export interface Command {
-  readonly name: string
-  readonly summary: string
   /** Runs until done; what it throws becomes the exit code. */
   run(argv: readonly string[]): Promise<void>
 }
@@ -39,13 +37,13 @@ export function configTable(table: ConfigTable, argv: readonly string[], env: No
 }
 
 /** The help of the whole program. */
-export function programHelp(commands: readonly Command[]): string {
+export function programHelp(commands: Readonly<Record<string, { readonly summary: string }>>): string {
   return [
     'Usage: lockstep COMMAND [options]',
     '',
     'Keeps every cache layer of a service in step with its Postgres database.',
     '',
-    ...commands.map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`),
+    ...Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`),
     '',
     'lockstep COMMAND --help lists its options.',
     '',

@@ -1,24 +1,18 @@
 import { createLogger, exitCodeOf, LockstepError } from '@lockstep/runtime'
-import { demoCommand } from './commands/demo.ts'
-import { devCommand } from './commands/dev.ts'
-import { doctorCommand } from './commands/doctor.ts'
-import { serviceCommands } from './commands/services.ts'
-import { runLoad } from './demo/load-process.ts'
+import { COMMANDS, type CommandName } from './commands.ts'
 import { fail } from './errors.ts'
-import { programHelp, type Command } from './help.ts'
-
-const commands: readonly Command[] = [demoCommand, devCommand, doctorCommand, ...serviceCommands]
+import { programHelp } from './help.ts'
 
 /** Runs one command line. */
 async function run([name, ...argv]: readonly string[]): Promise<void> {
   if (name === undefined || name === '--help' || name === 'help') {
-    process.stdout.write(programHelp(commands))
+    process.stdout.write(programHelp(COMMANDS))
     return
   }
   // Started by the demo, not by people.
-  if (name === 'demo-load') return await runLoad(argv[0] ?? '{}')
-  const command = commands.find((candidate) => candidate.name === name)
-  if (!command) throw fail('LOCKSTEP_CLI_UNKNOWN_COMMAND', { command: name })
+  if (name === 'demo-load') return await (await import('./demo/load-process.ts')).runLoad(argv[0] ?? '{}')
+  if (!(name in COMMANDS)) throw fail('LOCKSTEP_CLI_UNKNOWN_COMMAND', { command: name })
+  const command = await COMMANDS[name as CommandName].load()
   await command.run(argv)
 }
 
@@ -26,7 +20,8 @@ try {
   await run(process.argv.slice(2))
 } catch (error) {
   // RulesError and the like have no common class, only the field.
-  if (error instanceof LockstepError || (error as { disposition?: string }).disposition === 'config') process.stderr.write(`lockstep: ${(error as Error).message}\n`)
+  if (error instanceof LockstepError || (error as { disposition?: string }).disposition === 'config')
+    process.stderr.write(`lockstep: ${(error as Error).message}\n`)
   else createLogger({ service: 'lockstep', fd: 2 }).error({ err: error }, 'failed')
   process.exitCode = exitCodeOf(error)
 }

@@ -11,6 +11,7 @@ import {
   type Logger,
   type MetricsRegistry,
 } from '@lockstep/runtime'
+import { COMMANDS, type CommandName } from './commands.ts'
 import { environment } from './environment.ts'
 import { commandHelp, configTable, type Command } from './help.ts'
 
@@ -30,8 +31,7 @@ export interface ServiceContext {
 
 /** How one service is run as a process of its own. */
 export interface ServiceDefinition<Table extends ConfigTable> {
-  readonly name: string
-  readonly summary: string
+  readonly name: CommandName
   readonly options: Table
   start(config: ConfigOf<Table>, context: ServiceContext): Promise<RunningService>
   /** Absent where the service has an admin server of its own. */
@@ -53,12 +53,10 @@ export function answersQuestion(usage: string, summary: string, table: ConfigTab
 
 /** Turns a service into a command that runs it under the lifecycle. */
 export function serviceCommand<Table extends ConfigTable>(definition: ServiceDefinition<Table>): Command {
-  const { name, summary, options } = definition
+  const { name, options } = definition
   return {
-    name,
-    summary,
     async run(argv) {
-      if (answersQuestion(`${name} [options]`, summary, options, argv)) return
+      if (answersQuestion(`${name} [options]`, COMMANDS[name].summary, options, argv)) return
       const log = createLogger({ service: name })
       const lifecycle = new Lifecycle({ log })
       const metrics = createMetrics()

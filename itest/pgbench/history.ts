@@ -70,6 +70,8 @@ export class History {
       history.at.set(value, positions)
       history.values.push(value)
       history.times.push(timeUs)
+      // Deleted first, so that rows stand in the order of their last change.
+      this.#rows.delete(row)
       this.#rows.set(row, history)
     }
     this.#open = []
@@ -79,7 +81,7 @@ export class History {
     return this.#rows.size
   }
 
-  /** The last committed value of every row that changed. */
+  /** The last committed value of every row that changed, in the order of the last change. */
   *latest(): Generator<readonly [row: string, value: string]> {
     for (const [row, { values }] of this.#rows) yield [row, values.at(-1) ?? '']
   }

@@ -58,7 +58,7 @@ export class World {
 
   static async create(options: WorldOptions): Promise<World> {
     const { major, scale, settings, namespace, maxStalenessMs, ignoreFences = false } = options
-    const postgres = await startPostgres({ major, needs: 'process', ...(settings ? { settings } : {}) })
+    const postgres = await startPostgres({ major, needs: 'process', fsync: true, ...(settings ? { settings } : {}) })
     const redis = await startRedis({ needs: 'process', appendOnly: true })
     await pgbench(postgres.url, ['-i', '-q', '-s', String(scale)])
     const directory = mkdtempSync(join(tmpdir(), 'lockstep-pgbench-'))

@@ -8,6 +8,7 @@ import type { LoadMessage } from '../demo/load-process.ts'
 import { startScene, type RunningScene } from '../demo/scene.ts'
 import { renderFrame } from '../demo/view.ts'
 import { environment } from '../environment.ts'
+import { COMMANDS } from '../commands.ts'
 import type { Command } from '../help.ts'
 import { answersQuestion } from '../service-command.ts'
 
@@ -68,7 +69,6 @@ export const DEMO_OPTIONS = {
   },
 } as const satisfies ConfigTable
 
-const SUMMARY = 'Runs everything on this machine, embedded: Postgres, Redis, edge, two API processes, load, live view'
 const CATEGORIES = 50
 const FRAME_MS = 500
 const LONG_MS = 2 ** 31 - 1
@@ -79,11 +79,9 @@ function durationMs(text: string): number {
 }
 
 /** `lockstep demo`. */
-export const demoCommand: Command = {
-  name: 'demo',
-  summary: SUMMARY,
+export const command: Command = {
   async run(argv) {
-    if (answersQuestion('demo [--for 20s] [--json]', `${SUMMARY}.`, DEMO_OPTIONS, argv)) return
+    if (answersQuestion('demo [--for 20s] [--json]', COMMANDS.demo.summary, DEMO_OPTIONS, argv)) return
     const log = createLogger({ service: 'demo', level: 'warn', fd: 2 })
     const lifecycle = new Lifecycle({ log })
     const stops: (() => Promise<void>)[] = []

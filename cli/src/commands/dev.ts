@@ -13,6 +13,7 @@ import { assertRedis } from '../adapters/redis-check.ts'
 import { startPipeline, type Pipeline } from '../embedded/pipeline.ts'
 import { readRules } from '../embedded/rules-file.ts'
 import { environment } from '../environment.ts'
+import { COMMANDS } from '../commands.ts'
 import type { Command } from '../help.ts'
 import { answersQuestion } from '../service-command.ts'
 
@@ -90,14 +91,10 @@ export const DEV_OPTIONS = {
   },
 } as const satisfies ConfigTable
 
-const SUMMARY = 'Keeps the caches of one database in step: the whole pipeline in one process'
-
 /** `lockstep dev`: connector, invalidator and purger in one process, attached to any Postgres. */
-export const devCommand: Command = {
-  name: 'dev',
-  summary: SUMMARY,
+export const command: Command = {
   async run(argv) {
-    if (answersQuestion('dev --database-url URL --rules FILE', `${SUMMARY}.`, DEV_OPTIONS, argv)) return
+    if (answersQuestion('dev --database-url URL --rules FILE', COMMANDS.dev.summary, DEV_OPTIONS, argv)) return
     const log = createLogger({ service: 'dev', fd: 2 })
     const lifecycle = new Lifecycle({ log })
     const stops: (() => Promise<void>)[] = []

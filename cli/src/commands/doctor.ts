@@ -4,6 +4,7 @@ import { describeRules } from '@lockstep/schemas'
 import { Type } from 'typebox'
 import { readRules } from '../embedded/rules-file.ts'
 import { environment } from '../environment.ts'
+import { COMMANDS } from '../commands.ts'
 import type { Command } from '../help.ts'
 import { answersQuestion } from '../service-command.ts'
 import { DEV_OPTIONS } from './dev.ts'
@@ -18,19 +19,23 @@ export const DOCTOR_OPTIONS = {
   json: { env: 'LOCKSTEP_DOCTOR_JSON', type: Type.Boolean(), default: false, desc: 'Print one JSON document.' },
 } as const satisfies ConfigTable
 
-const SUMMARY = 'Checks a database against the rules and prints what is missing, with the SQL that mends it'
 const MARKS = { ok: 'ok   ', info: 'info ', warn: 'warn ', error: 'ERROR' } as const
 // Worse than a warning, better than a broken configuration of the command itself (78).
 const EXIT_FAULTS = 1
 
 /** `lockstep doctor`: changes nothing. Exits 1 when something would keep the connector from starting. */
-export const doctorCommand: Command = {
-  name: 'doctor',
-  summary: SUMMARY,
+export const command: Command = {
   async run(argv) {
-    if (answersQuestion('doctor --database-url URL --rules FILE', `${SUMMARY}.`, DOCTOR_OPTIONS, argv)) return
+    if (answersQuestion('doctor --database-url URL --rules FILE', COMMANDS.doctor.summary, DOCTOR_OPTIONS, argv)) return
     try {
-      const { databaseUrl, rules: path, namespace, slot, publication, json } = loadConfig(DOCTOR_OPTIONS, { env: environment, argv })
+      const {
+        databaseUrl,
+        rules: path,
+        namespace,
+        slot,
+        publication,
+        json,
+      } = loadConfig(DOCTOR_OPTIONS, { env: environment, argv })
       const rules = await readRules(path)
       const config = loadConfig(CONNECTOR_CONFIG, {
         env: {
