@@ -134,18 +134,19 @@ function isKnown(header: string | undefined, etag: string): boolean {
 /** Who may keep an answer at all: anyone, nobody, or (personal) not even a cache that asks for all. */
 type Audience = 'anyone' | 'nobody' | 'one person'
 
-function audienceOf(request: FastifyRequest, reply: FastifyReply): Audience {
+function audienceOf(request: FastifyRequest, reply: FastifyReply, reads: number): Audience {
   const own = String(reply.getHeader('cache-control') ?? '')
   if (isPersonal(request) || reply.hasHeader('set-cookie') || own.includes('private')) return 'one person'
   const isRead = request.method === 'GET' || request.method === 'HEAD'
-  const isCacheable = reply.statusCode < 400 || reply.statusCode === 404
+  // A 404 that read nothing has no tag by which it could ever be purged.
+  const isCacheable = reply.statusCode < 400 || (reply.statusCode === 404 && reads > 0)
   return isRead && isCacheable && !own.includes('no-store') ? 'anyone' : 'nobody'
 }
 
 /** Sets the headers of an answer; answers what its reads come to when edges may keep it. */
 function describe(options: FastifyLockstepOptions, request: FastifyRequest, reply: FastifyReply): Summary | null {
   const { results } = request.lockstep as Reads
-  const audience = audienceOf(request, reply)
+  const audience = audienceOf(request, reply, results.length)
   if (audience === 'one person') forbidStoring(reply, 'private, no-store')
   if (audience === 'nobody') forbidStoring(reply, 'no-store')
   if (results.length === 0) return null

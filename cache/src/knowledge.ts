@@ -1,4 +1,4 @@
-import { EVERYTHING, generationOf, maxStamp, type BusFence, type Stamp } from '@lockstep/schemas'
+import { EVERYTHING, generationOf, maxStamp, ZERO_STAMP, type BusFence, type Stamp } from '@lockstep/schemas'
 import type { Dependencies } from './dependencies.ts'
 import { FenceRing } from './fence-ring.ts'
 import type { Freshness } from './freshness.ts'
@@ -38,8 +38,9 @@ export class Knowledge {
     return this.#newest
   }
 
+  /** The last one known, also while detached: a writer goes on handing out tokens while Redis is away. */
   get generation(): number | null {
-    return this.mirror.start === null ? null : generationOf(this.mirror.everything)
+    return this.mirror.everything === ZERO_STAMP ? null : generationOf(this.mirror.everything)
   }
 
   learn(stamp: Stamp): void {

@@ -71,7 +71,10 @@ export interface Entry<Args, V> {
   invalidate(args: Args, stamp: Stamp): Promise<void>
 }
 
-/** Called after a bus entry took effect in this process. */
+/**
+ * Called after a bus entry took effect in this process, and with a fence of `*` and no bus id when everything local was
+ * flushed. A commit time of 0 means that the fence came from no change, so there is no latency to measure.
+ */
 export type InvalidationListener = (fences: readonly BusFence[], busId: string) => void
 
 /** Switches protections off so that tests can show what each of them holds. Never for production. */

@@ -15,6 +15,8 @@ const LONGEST_RECONNECT_MS = 1_000
  */
 function clientOptions(options: ConnectionOptions): RedisOptions {
   return {
+    // The namespace is the only prefix: writers and readers must agree on every key.
+    keyPrefix: '',
     lazyConnect: true,
     enableOfflineQueue: false,
     // With 1 a command in flight when the connection closes is neither sent again nor rejected (5.11.1).
