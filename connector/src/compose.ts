@@ -21,6 +21,8 @@ export interface StartDeps {
   readonly rules?: RuleSet | undefined
   /** True when the given log does not outlive the process: every start then begins a generation. */
   readonly memoryLog?: boolean | undefined
+  /** Ends a start that waits for the database or the log. */
+  readonly signal?: AbortSignal | undefined
   /** Tests only: switches protections off. */
   readonly unsafe?: ({ readonly noGate?: boolean | undefined } & StreamTuning) | undefined
 }
@@ -59,6 +61,7 @@ export async function startConnector(config: ConnectorConfig, deps: StartDeps = 
     await connector.stop()
     if (deps.log === undefined) await log.close()
   }
+  deps.signal?.addEventListener('abort', () => void stop(), { once: true })
   try {
     await connector.start()
   } catch (error) {

@@ -32,6 +32,11 @@ export const CONNECTOR_ERRORS = {
     message: 'a heartbeat written to the WAL did not come back within {waitedMs} ms',
     remedy: 'The connector reconnects by itself; check the load of the walsender and `logical_decoding_work_mem`',
   },
+  LOCKSTEP_CON_PUBLICATION: {
+    disposition: 'transient',
+    message: 'the publication was changed while the stream ran',
+    remedy: 'The connector begins a new generation by itself; change publications only with the connector stopped',
+  },
   LOCKSTEP_CON_PROTOCOL: {
     disposition: 'transient',
     message: 'a pgoutput frame cannot be followed: {detail}',

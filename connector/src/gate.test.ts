@@ -8,7 +8,12 @@ import type { NumberedRow } from './transactions.ts'
 
 const frame = { xid: 0, commitLsn: 0n as Lsn, commitTimeUs: 0n }
 const row = (index: number, table = 'public.t'): NumberedRow => ({
-  ...{ op: 'insert', table, before: {}, after: { id: String(index) }, key: `${table}|${index}`, index },
+  op: 'insert',
+  table,
+  before: {},
+  after: { id: String(index) },
+  key: `${table}|${index}`,
+  index,
 })
 
 function open(first: string, options: Partial<GateOptions> = {}) {

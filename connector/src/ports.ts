@@ -44,6 +44,8 @@ export interface ServerIdentity {
 export interface Epoch extends ServerIdentity {
   readonly generation: number
   readonly slot: string
+  /** The publication as it was, see `Catalog.publicationPrint`. */
+  readonly publication: string
   /** False while a flush of this generation may not have reached every partition. */
   readonly announced: boolean
 }
@@ -51,6 +53,7 @@ export interface Epoch extends ServerIdentity {
 /** Asks for a generation that is greater than the stored one and than `above`, by `step`. */
 export interface RaiseRequest extends ServerIdentity {
   readonly slot: string
+  readonly publication: string
   readonly above: number
   readonly step: number
 }
@@ -124,6 +127,8 @@ export interface CatalogFacts {
 export interface Catalog {
   /** Rejects only when the database cannot be asked at all. */
   facts(tables: readonly string[]): Promise<CatalogFacts>
+  /** Names the publication's OID, then `:`, then what it carries; '' while there is none. Equal texts: nothing changed. */
+  publicationPrint(): Promise<string>
 }
 
 /** Changes the source database; called only after every check has passed. */

@@ -5,7 +5,11 @@ import type { Catalog, CatalogFacts } from './ports.ts'
 import { tableChecks } from './preflight-tables.ts'
 
 /** Reads the catalog and judges it. An unreachable database is a finding, not a rejection. */
-export async function runPreflight(catalog: Catalog, rules: RuleSet, config: PreflightConfig): Promise<Check[]> {
+export async function runPreflight(
+  catalog: Pick<Catalog, 'facts'>,
+  rules: RuleSet,
+  config: PreflightConfig,
+): Promise<Check[]> {
   let facts: CatalogFacts
   try {
     facts = await catalog.facts([...rules.tables.keys()])

@@ -23,12 +23,14 @@ export interface PrepareOptions {
   readonly signal: AbortSignal
 }
 
-/** A source with publication and slot, before its generation is known. */
+/** A source with publication and slot, and a generation that may not have been announced yet. */
 export interface PreparedSource {
   readonly identity: ServerIdentity
   readonly primaryKeys: ReadonlyMap<string, readonly string[]>
-  /** Why the slot could not go on from where it was, if it could not. */
-  readonly gap: 'slot-lost' | 'publication-lost' | undefined
+  /** See `Catalog.publicationPrint`. */
+  readonly publication: string
+  readonly epoch: Epoch
+  readonly reason: RaiseReason
 }
 
 /** Where a session begins. */
@@ -46,40 +48,57 @@ const RUNNING_POLL_MS = 20
  * @throws LockstepError LOCKSTEP_CON_PREFLIGHT (config) listing every fault.
  */
 export async function prepareSource(options: PrepareOptions): Promise<PreparedSource> {
-  const { connection, rules } = options
-  const facts = await connection.catalog.facts([...rules.tables.keys()])
+  const { connection, rules, config, metrics, logger } = options
+  const { catalog, admin, epochs } = connection
+  const facts = await catalog.facts([...rules.tables.keys()])
   refuseFaults(facts, options)
-  await connection.epochs.create()
-  const gap = await prepareSlot(facts, options)
-  const primaryKeys = new Map([...facts.tables].map(([table, { primaryKey }]) => [table, primaryKey]))
-  return { identity: facts.sql, primaryKeys, gap }
-}
-
-/**
- * Settles the generation once the slot exists: after a gap it is raised durably and its flush written to every
- * partition, all before the stream may deliver a change.
- */
-export async function begin({ identity, gap }: PreparedSource, options: PrepareOptions): Promise<Beginning> {
-  const { connection, config, snapshots, log, partitions, time, logger, metrics, signal } = options
-  if (gap !== undefined) await whenRunningEnded(options)
-  const stored = await connection.epochs.read()
-  const { slot } = config
-  const reason = raiseReason({ stored, identity, slot, gap, isLogEmpty: options.isLogEmpty })
-  let epoch = stored
+  await epochs.create()
+  if (facts.publication === undefined) await admin.createPublication([...rules.tables.keys()])
+  const [identity, publication, stored] = [facts.sql, await catalog.publicationPrint(), await epochs.read()]
+  const { gap, isRecreated } = judgeSlot(facts, config, { stored, publication })
+  const reason = raiseReason({ stored, identity, slot: config.slot, gap, isLogEmpty: options.isLogEmpty })
+  // Raised before the slot is made: a crash in between leaves a generation to announce, never a gap nobody knows of.
+  const epoch =
+    reason === undefined && stored ? stored : await raise({ identity, publication, reason }, connection, config)
   if (reason !== undefined) {
-    const step = reason === 'other-primary' ? FAILOVER_STEP : 1
-    epoch = await connection.epochs.raise({ ...identity, slot, above: 0, step })
     metrics.raises.inc({ reason })
     logger.info({ generation: epoch.generation, reason }, 'new generation')
   }
-  const current = epoch as Epoch
-  if (!current.announced) {
-    const flush = { reason: reason ?? ('unannounced' satisfies RaiseReason), edge: true }
+  if (isRecreated && facts.slot !== undefined) await admin.dropSlot()
+  if (isRecreated) await admin.createSlot()
+  const primaryKeys = new Map([...facts.tables].map(([table, { primaryKey }]) => [table, primaryKey]))
+  return { identity, primaryKeys, publication, epoch, reason: reason ?? 'unannounced' }
+}
+
+function raise(
+  { identity, publication, reason }: { identity: ServerIdentity; publication: string; reason: RaiseReason | undefined },
+  { epochs }: SourceConnection,
+  { slot }: ConnectorConfig,
+): Promise<Epoch> {
+  return epochs.raise({
+    ...identity,
+    slot,
+    publication,
+    above: 0,
+    step: reason === 'other-primary' ? FAILOVER_STEP : 1,
+  })
+}
+
+/**
+ * Writes the flush of a generation that was not announced, once the slot exists: all before the stream may deliver a
+ * change.
+ */
+export async function begin(prepared: PreparedSource, options: PrepareOptions): Promise<Beginning> {
+  const { connection, snapshots, log, partitions, time, logger, metrics, signal } = options
+  const { epoch, reason } = prepared
+  if (!epoch.announced) {
+    await whenRunningEnded(options)
     const onRejected = (error: unknown): void => logger.warn({ err: error }, 'the log refuses the flush')
-    await announce(current.generation, flush, { log, partitions, store: connection.epochs, time, signal, onRejected })
+    const flush = { reason, edge: true }
+    await announce(epoch.generation, flush, { log, partitions, store: connection.epochs, time, signal, onRejected })
   }
-  metrics.epoch.set(current.generation)
-  return { generation: current.generation, first: await snapshots.take() }
+  metrics.epoch.set(epoch.generation)
+  return { generation: epoch.generation, first: await snapshots.take() }
 }
 
 function refuseFaults(facts: CatalogFacts, { rules, config, metrics }: PrepareOptions): void {
@@ -90,18 +109,27 @@ function refuseFaults(facts: CatalogFacts, { rules, config, metrics }: PrepareOp
   throw fail('LOCKSTEP_CON_PREFLIGHT', { faults: lines.join('\n  ') })
 }
 
-async function prepareSlot(facts: CatalogFacts, options: PrepareOptions): Promise<PreparedSource['gap']> {
-  const { connection, rules, config } = options
-  const isPublicationLost = facts.publication === undefined
-  if (isPublicationLost) await connection.admin.createPublication([...rules.tables.keys()])
-  const { slot } = facts
-  if (config.temporarySlot) return 'slot-lost'
-  if (slot !== undefined && !slot.isLost && !isPublicationLost) return undefined
-  // A slot that is older than its publication fails for ever or skips rows, depending on the server's version.
-  if (slot !== undefined) await connection.admin.dropSlot()
-  await connection.admin.createSlot()
-  return slot !== undefined && isPublicationLost ? 'publication-lost' : 'slot-lost'
+interface SlotVerdict {
+  /** Why the slot cannot go on from where it is, if it cannot. */
+  readonly gap: 'slot-lost' | 'publication-lost' | undefined
+  /** Whether it has to be made, or made anew. */
+  readonly isRecreated: boolean
 }
+
+function judgeSlot(
+  { slot, publication: found }: CatalogFacts,
+  { temporarySlot }: ConnectorConfig,
+  { stored, publication }: { readonly stored: Epoch | undefined; readonly publication: string },
+): SlotVerdict {
+  if (temporarySlot) return { gap: 'slot-lost', isRecreated: false }
+  if (slot === undefined || slot.isLost) return { gap: 'slot-lost', isRecreated: true }
+  const isChanged = stored !== undefined && stored.publication !== publication
+  // A slot that is older than its publication fails for ever or skips rows, depending on the server's version.
+  const isOlder = found === undefined || (isChanged && oidOf(stored.publication) !== oidOf(publication))
+  return { gap: isOlder || isChanged ? 'publication-lost' : undefined, isRecreated: isOlder }
+}
+
+const oidOf = (print: string): string => print.slice(0, print.indexOf(':'))
 
 /**
  * Waits until every transaction that ran when the slot was ready has ended. One of them may have written its commit

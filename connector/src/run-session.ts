@@ -7,7 +7,7 @@ import { fail } from './errors.ts'
 import { announce } from './generation.ts'
 import { Liveness } from './liveness.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { ReplicationStream, ServerIdentity, Snapshots, Source, SourceConnection } from './ports.ts'
+import type { ReplicationStream, Snapshots, Source, SourceConnection } from './ports.ts'
 import { begin, prepareSource } from './prepare.ts'
 import type { Beginning, PreparedSource, PrepareOptions } from './prepare.ts'
 import type { Publisher } from './publisher.ts'
@@ -57,7 +57,7 @@ export async function runSession(options: RunSessionOptions): Promise<unknown> {
     snapshots = await source.openSnapshots()
     const preparing: PrepareOptions = { ...options, connection, snapshots }
     const prepared = await prepareSource(preparing)
-    const opened: Opened = { connection, snapshots, identity: prepared.identity }
+    const opened: Opened = { connection, snapshots, prepared }
     let running: Running | undefined
     const stream = await source.openStream(prepared.identity, async () => {
       const beginning = await begin(prepared, preparing)
@@ -76,8 +76,11 @@ export async function runSession(options: RunSessionOptions): Promise<unknown> {
 interface Opened {
   readonly connection: SourceConnection
   readonly snapshots: Snapshots
-  readonly identity: ServerIdentity
+  readonly prepared: PreparedSource
 }
+
+// Bounds how long a changed publication goes unnoticed; one catalog query each.
+const PUBLICATION_CHECK_MS = 10_000
 
 /** One open session: the first failure of any part ends all of it. */
 class Running implements SessionHandle {
@@ -138,6 +141,7 @@ class Running implements SessionHandle {
       this.#liveness.attach(stream)
       onOpen(this)
       void this.#pump.run()
+      void this.#watchPublication()
       const error = await this.#failed.promise
       stream.confirm(this.session.transactions.confirmed, false)
       return error
@@ -163,9 +167,15 @@ class Running implements SessionHandle {
 
   async #raiseDurably({ above, reason, edge }: GenerationRequest): Promise<number> {
     const { config, log, partitions, time, metrics, logger } = this.#options
-    const { connection, identity } = this.#opened
+    const { connection, prepared } = this.#opened
     const store = connection.epochs
-    const { generation } = await store.raise({ ...identity, slot: config.slot, above, step: 1 })
+    const { generation } = await store.raise({
+      ...prepared.identity,
+      publication: prepared.publication,
+      slot: config.slot,
+      above,
+      step: 1,
+    })
     metrics.raises.inc({ reason: 'requested' })
     metrics.epoch.set(generation)
     logger.info({ generation, reason }, 'new generation')
@@ -173,6 +183,21 @@ class Running implements SessionHandle {
     const signal = this.#end.signal
     await announce(generation, { reason, edge }, { log, partitions, store, time, signal, onRejected })
     return generation
+  }
+
+  /** A server of PG 18 skips rows of a missing publication without a word: the catalog alone tells. */
+  async #watchPublication(): Promise<void> {
+    const { connection, prepared } = this.#opened
+    const { time } = this.#options
+    try {
+      while (!this.#end.signal.aborted) {
+        await time.sleep(PUBLICATION_CHECK_MS, this.#end.signal)
+        const print = await connection.catalog.publicationPrint()
+        if (print !== prepared.publication) this.#fail(fail('LOCKSTEP_CON_PUBLICATION'))
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   #fail(error: unknown): void {

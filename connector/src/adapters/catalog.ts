@@ -31,6 +31,11 @@ select pubviaroot as via_root, pubinsert as insert, pubupdate as update, pubdele
 from pg_publication where pubname = $1`
 // As JSON, because the columns attnames and rowfilter came with PG 15.
 const PUBLISHED = `select to_jsonb(p) as entry from pg_publication_tables p where pubname = $1`
+const PRINT = `
+select p.oid || ':' || md5(concat_ws(';', p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate,
+  (select string_agg(to_jsonb(t)::text || to_regclass(format('%I.%I', t.schemaname, t.tablename))::oid, ';'
+    order by t.schemaname, t.tablename) from pg_publication_tables t where t.pubname = p.pubname))) as print
+from pg_publication p where pubname = $1`
 const TABLES = `
 select n.nspname || '.' || c.relname as name, c.relreplident as identity, c.relpersistence = 'u' as unlogged,
   c.relkind = 'p' as partitioned, pg_has_role(c.relowner, 'usage') as owned,
@@ -83,6 +88,10 @@ export function createCatalog({ client, slot, publication, identify }: CatalogOp
         maxSlotWalKeepMb: server.keep_mb,
         synchronousStandbys: server.standbys,
       }
+    },
+    async publicationPrint() {
+      const { rows } = await client.query<{ print: string }>(PRINT, [publication])
+      return rows[0]?.print ?? ''
     },
   }
 }

@@ -9,19 +9,21 @@ create table if not exists lockstep.epoch (
   system_id text not null,
   timeline integer not null,
   slot_name text not null,
+  publication text not null,
   announced boolean not null,
   updated_at timestamptz not null default now()
 )`
 const EXISTS = `select to_regclass('lockstep.epoch') is not null as exists`
-const COLUMNS = 'generation::text, system_id, timeline, slot_name, announced'
+const COLUMNS = 'generation::text, system_id, timeline, slot_name, publication, announced'
 const READ = `select ${COLUMNS} from lockstep.epoch where namespace = $1`
 // One statement, so that two connectors can never own the same generation.
 const RAISE = `
-insert into lockstep.epoch as e (namespace, generation, system_id, timeline, slot_name, announced)
-values ($1, $2::bigint + $3::bigint, $4, $5, $6, false)
+insert into lockstep.epoch as e (namespace, generation, system_id, timeline, slot_name, publication, announced)
+values ($1, $2::bigint + $3::bigint, $4, $5, $6, $7, false)
 on conflict (namespace) do update set
   generation = greatest(e.generation, $2::bigint) + $3::bigint, system_id = excluded.system_id,
-  timeline = excluded.timeline, slot_name = excluded.slot_name, announced = false, updated_at = now()
+  timeline = excluded.timeline, slot_name = excluded.slot_name, publication = excluded.publication,
+  announced = false, updated_at = now()
 returning ${COLUMNS}`
 // A newer raise must not look announced because an older flush was.
 const ANNOUNCE = `update lockstep.epoch set announced = true, updated_at = now() where namespace = $1 and generation = $2`
@@ -31,6 +33,7 @@ interface EpochRow {
   readonly system_id: string
   readonly timeline: number
   readonly slot_name: string
+  readonly publication: string
   readonly announced: boolean
 }
 
@@ -46,8 +49,16 @@ export function createEpochStore(client: pg.Client, namespace: string): EpochSto
       const { rows } = await client.query<EpochRow>(READ, [namespace])
       return rows[0] === undefined ? undefined : epochOf(rows[0])
     },
-    async raise({ above, step, systemId, timeline, slot }) {
-      const { rows } = await client.query<EpochRow>(RAISE, [namespace, above, step, systemId, timeline, slot])
+    async raise({ above, step, systemId, timeline, slot, publication }) {
+      const { rows } = await client.query<EpochRow>(RAISE, [
+        namespace,
+        above,
+        step,
+        systemId,
+        timeline,
+        slot,
+        publication,
+      ])
       return epochOf(rows[0] as EpochRow)
     },
     async markAnnounced(generation) {
@@ -62,6 +73,7 @@ function epochOf(row: EpochRow): Epoch {
     systemId: row.system_id,
     timeline: row.timeline,
     slot: row.slot_name,
+    publication: row.publication,
     announced: row.announced,
   }
 }
