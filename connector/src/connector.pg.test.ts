@@ -314,6 +314,25 @@ describe.each(SERVERS.filter(([, url]) => url !== ''))('connector on PostgreSQL 
     expect(connector.status().phase).toBe('running')
   })
 
+  test('while the log is away reading pauses, memory is bounded and the server keeps the connection', async () => {
+    await source.admin.query(`alter database ${source.config.slot} set wal_sender_timeout = '1s'`)
+    const connector = await start({ config: { maxBufferedBytes: 65_536 } })
+    await waitFor(() => log.watermarks().length > 2, DEADLINE_MS)
+    const gate = Promise.withResolvers<void>()
+    log.hold = gate.promise
+    const started = performance.now()
+    for (let round = 0; round < 20; round++)
+      await source.query('insert into products select g, 1 from generate_series($1::int, $1 + 999) g', [round * 1000])
+    // Longer than two timeouts: a reader that is paused and says nothing would be cut off by then.
+    await waitFor(() => performance.now() - started > 2_500, DEADLINE_MS)
+    expect(connector.status().outstanding).toBeLessThan(20)
+    expect(connector.status().lastFault).toBe('')
+    log.hold = undefined
+    gate.resolve()
+    await waitFor(() => log.changes().length === 20_000, DEADLINE_MS)
+    expect(connector.status().lastFault).toBe('')
+  })
+
   test('a killed walsender costs a reconnect, never a change', async () => {
     const connector = await start()
     for (let round = 0; round < 20; round++) {
