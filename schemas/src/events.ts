@@ -24,7 +24,7 @@ export interface Change {
   readonly after: Columns
   /** W: a snapshot with this clock sees the transaction. */
   readonly stamp: Stamp
-  /** End of the transaction's commit record. */
+  /** Start of the transaction's commit record, as Begin tells it: rows leave before the end is known. */
   readonly commitLsn: Lsn
   /** Position of the row in its transaction, from 0. */
   readonly index: number
