@@ -69,6 +69,19 @@ describe('cache/layers', () => {
     expect(await layerOf(process)).toBe('load')
   })
 
+  test.each(['{"half', 'no header at all'])(
+    'a value in Redis that cannot be read (%s) is loaded again',
+    async (body) => {
+      const filler = await world.process()
+      await filler.products.get('1')
+      const stored = world.server.strings.get('v:product:1') ?? ''
+      const header = body.startsWith('{') ? stored.slice(0, stored.indexOf('\n') + 1) : ''
+      world.server.strings.set('v:product:1', header + body, 60_000)
+      const process = await world.process()
+      expect(await process.products.read('1')).toMatchObject({ layer: 'load', stored: true, value: { version: 1 } })
+    },
+  )
+
   test('what readers get is what the codec reads back, whichever layer answers', async () => {
     const process = await world.process()
     const dates = process.cache.define<string, { at: unknown }>('dated', {

@@ -7,7 +7,7 @@ import { dropLease, storeFill } from './fill.ts'
 import { runLoader } from './loader.ts'
 import { Flights, type Flight } from './flight.ts'
 import type { LocalRecord } from './l1/local-cache.ts'
-import type { Arrival, Outcome } from './outcome.ts'
+import { localResult, resultOf, type Arrival, type Outcome } from './outcome.ts'
 import type { LeaseReply } from './store.ts'
 import type { Codec, Entry, EntryDefinition, ReadOptions, ReadResult } from './types.ts'
 import { decodeValue } from './value-format.ts'
@@ -117,7 +117,8 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     if (!isVouched) counters.bypass += 1
     if (isVouched && store) {
       const accepted = await accept(this.#context, await this.#stored(reader.key), demand)
-      if (accepted) return this.#promote(reader.key, accepted)
+      const promoted = accepted && this.#promote(reader.key, accepted)
+      if (promoted) return promoted
     }
     counters.miss += 1
     if (unsafe.noLease) return this.#load({ flight, reader, args, held: null })
@@ -148,9 +149,10 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
       const reply = await this.#lease(reader.key)
       if (!reply) return this.#load({ flight, reader, args, held: null })
       const accepted = reply.value === null ? null : await accept(this.#context, reply.value, demand)
-      if (accepted) {
+      const promoted = accepted && this.#promote(reader.key, accepted)
+      if (promoted) {
         if (reply.lease !== null) dropLease(this.#context, reader.key, reply.lease)
-        return this.#promote(reader.key, accepted)
+        return promoted
       }
       if (reply.lease !== null) {
         return this.#load({ flight, reader, args, held: { lease: reply.lease, evictionMark: reply.evictionMark } })
@@ -208,7 +210,7 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     const tags = declareTags(key, this.#definition.tags(value, done.args))
     const dependencies = dependenciesOf(tags)
     const body = value === null ? NOTHING : this.#codec.encode(value)
-    const ttlMs = value === null ? (this.#definition.negativeTtlMs ?? this.#definition.ttlMs) : this.#definition.ttlMs
+    const ttlMs = this.#ttlMs(body)
     const { stamp, sequence, at } = loading
     const fill =
       held && stamp !== null && ttlMs > 0
@@ -216,56 +218,42 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
         : null
     if (held && !fill) dropLease(this.#context, key, held.lease)
     const { stored, fencesReadAt } = fill ? await storeFill(this.#context, fill) : { stored: false, fencesReadAt: null }
-    const decoded = this.#decode(body)
-    if (stamp !== null && ttlMs > 0) {
-      const record = {
-        value: decoded,
-        stamp,
-        tags,
-        dependencies,
-        expiresAt: at + ttlMs,
-        loadedAt: at,
-        bytes: body.length + key.length,
-      }
-      this.#context.knowledge.keep(key, record, fencesReadAt)
-    }
-    return {
-      value: decoded,
-      stamp,
+    const landed = {
+      value: this.#decode(body),
       tags,
       dependencies,
-      layer: 'load',
+      expiresAt: at + ttlMs,
       loadedAt: at,
-      stored,
-      knownAt: sequence,
-      asOf: at,
+      bytes: body.length + key.length,
     }
+    if (stamp !== null && ttlMs > 0) this.#context.knowledge.keep(key, { ...landed, stamp }, fencesReadAt)
+    return { ...landed, stamp, layer: 'load', stored, knownAt: sequence, asOf: at }
   }
 
-  /** Takes a value from Redis into L1, in the tick in which it was judged. */
-  #promote(key: string, accepted: Accepted): Outcome {
-    const { clock, counters, l1, unsafe, knowledge } = this.#context
+  /** Takes a value from Redis into L1, in the tick in which it was judged; null where the codec cannot read it. */
+  #promote(key: string, accepted: Accepted): Outcome | null {
+    const { clock, counters, l1, unsafe, knowledge, events } = this.#context
     const { value, dependencies, remainingMs, knownAt, fencesReadAt } = accepted
     const now = clock.now()
-    const tags = value.tags.map(([tag]) => tag)
-    const decoded = this.#decode(value.body)
-    const ttlMs =
-      value.body === NOTHING ? (this.#definition.negativeTtlMs ?? this.#definition.ttlMs) : this.#definition.ttlMs
-    const loadedAt = now - Math.max(0, ttlMs - remainingMs)
-    const bytes = value.body.length + key.length
-    const record = {
-      value: decoded,
-      stamp: value.stamp,
-      tags,
-      dependencies,
-      expiresAt: now + remainingMs,
-      loadedAt,
-      bytes,
+    try {
+      const record = {
+        value: this.#decode(value.body),
+        stamp: value.stamp,
+        tags: value.tags.map(([tag]) => tag),
+        dependencies,
+        expiresAt: now + remainingMs,
+        loadedAt: now - Math.max(0, this.#ttlMs(value.body) - remainingMs),
+        bytes: value.body.length + key.length,
+      }
+      if (unsafe.blindPromotion) l1.set(key, record)
+      else knowledge.keep(key, record, fencesReadAt)
+      counters.l2Hit += 1
+      return { ...record, layer: 'l2', stored: true, knownAt, asOf: now }
+    } catch (error) {
+      // Another version of the service wrote it, or nobody did: a load replaces it.
+      events.failed?.(error, 'decoding a value')
+      return null
     }
-    if (unsafe.blindPromotion) l1.set(key, record)
-    else knowledge.keep(key, record, fencesReadAt)
-    counters.l2Hit += 1
-    return { ...record, layer: 'l2', stored: true, knownAt, asOf: now }
   }
 
   /** What is left past its contract; never below the reader's token, never what a known fence covers. */
@@ -282,7 +270,7 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     const tags = value.tags.map(([tag]) => tag)
     if (knowledge.mirror.covers(dependenciesOf(tags), value.stamp)) return null
     const redisNowMs = this.#context.freshness.redisNowMs(clock.now()) ?? clock.wall()
-    const ageMs = Math.max(0, this.#definition.ttlMs - (value.expiresAtMs - redisNowMs))
+    const ageMs = Math.max(0, this.#ttlMs(value.body) - (value.expiresAtMs - redisNowMs))
     return {
       value: this.#decode(value.body),
       stamp: value.stamp,
@@ -294,17 +282,12 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     }
   }
 
+  #ttlMs(body: string): number {
+    const { ttlMs, negativeTtlMs } = this.#definition
+    return body === NOTHING ? (negativeTtlMs ?? ttlMs) : ttlMs
+  }
+
   #decode(body: string): V | null {
     return body === NOTHING ? null : this.#codec.decode(body)
   }
-}
-
-function localResult<V>(record: LocalRecord, now: number): ReadResult<V> {
-  const { value, stamp, tags, loadedAt } = record
-  return { value: value as V | null, stamp, tags, layer: 'l1', ageMs: now - loadedAt, stored: true, stale: false }
-}
-
-function resultOf<V>(outcome: Outcome, now: number): ReadResult<V> {
-  const { value, stamp, tags, layer, loadedAt, stored } = outcome
-  return { value: value as V | null, stamp, tags, layer, ageMs: now - loadedAt, stored, stale: false }
 }

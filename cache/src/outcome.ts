@@ -1,6 +1,8 @@
 import { ZERO_STAMP, type Stamp } from '@lockstep/schemas'
 import type { Dependencies } from './dependencies.ts'
 import type { FenceRing } from './fence-ring.ts'
+import type { LocalRecord } from './l1/local-cache.ts'
+import type { ReadResult } from './types.ts'
 
 /** What a flight brought back. */
 export interface Outcome {
@@ -38,4 +40,16 @@ export function satisfies(outcome: Outcome, reader: Arrival, ring: FenceRing): b
   if (reader.token !== null && stamp < reader.token) return false
   if (reader.at - outcome.asOf > reader.maxStalenessMs) return false
   return !ring.conflicts({ since: outcome.knownAt, until: reader.sequence }, outcome.dependencies, stamp)
+}
+
+/** Tells a reader what L1 had. */
+export function localResult<V>(record: LocalRecord, now: number): ReadResult<V> {
+  const { value, stamp, tags, loadedAt } = record
+  return { value: value as V | null, stamp, tags, layer: 'l1', ageMs: now - loadedAt, stored: true, stale: false }
+}
+
+/** Tells a reader what a flight brought. */
+export function resultOf<V>(outcome: Outcome, now: number): ReadResult<V> {
+  const { value, stamp, tags, layer, loadedAt, stored } = outcome
+  return { value: value as V | null, stamp, tags, layer, ageMs: now - loadedAt, stored, stale: false }
 }
