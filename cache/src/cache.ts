@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { EVERYTHING, type Stamp } from '@lockstep/schemas'
 import { Acks } from './acks.ts'
 import { Admission } from './admission.ts'
@@ -70,6 +71,8 @@ class LockstepCache implements Cache {
   #sampling: Promise<void> = Promise.resolve()
 
   constructor(options: CacheOptions) {
+    // Every load and every waiting reader listens, so their number says nothing of a leak.
+    setMaxListeners(0, this.#stopping.signal)
     this.#shortFenceMs = options.shortFenceMs ?? DEFAULT_SHORT_FENCE_MS
     this.#context = this.#contextOf(options)
     const store = this.#context.store

@@ -12,31 +12,39 @@ export function runLoader<T>(
 ): Promise<T> {
   return context.admission.run(async () => {
     context.counters.loads += 1
-    const settled = new AbortController()
-    const late = new AbortController()
+    const work: Work = { wake: new AbortController(), late: new AbortController(), isSettled: false }
+    // A listener of its own: AbortSignal.any on a signal that outlives every load made each load slower than the last.
+    const stop = (): void => work.wake.abort()
+    context.signal.addEventListener('abort', stop)
     try {
-      return await Promise.race([load(late.signal), giveUp(context, name, { settled: settled.signal, late })])
+      return await Promise.race([load(work.late.signal), giveUp(context, name, work)])
     } finally {
-      settled.abort()
+      work.isSettled = true
+      work.wake.abort()
+      context.signal.removeEventListener('abort', stop)
     }
   })
 }
 
+interface Work {
+  /** Ends the wait for the timeout. */
+  readonly wake: AbortController
+  /** What the loader is told. */
+  readonly late: AbortController
+  isSettled: boolean
+}
+
 /** Rejects, and aborts the loader, at the timeout or when the cache stops; never settles after the load has. */
-async function giveUp(
-  context: CacheContext,
-  name: string,
-  signals: { readonly settled: AbortSignal; readonly late: AbortController },
-): Promise<never> {
+async function giveUp(context: CacheContext, name: string, work: Work): Promise<never> {
   const { clock, limits, signal } = context
-  await clock.sleep(limits.loadTimeoutMs, AbortSignal.any([signals.settled, signal]))
-  if (signals.settled.aborted) return new Promise<never>(() => undefined)
+  if (!signal.aborted) await clock.sleep(limits.loadTimeoutMs, work.wake.signal)
+  if (work.isSettled) return new Promise<never>(() => undefined)
   const error = signal.aborted
     ? new CacheError('LOCKSTEP_CACHE_STOPPED', 'the cache stopped during a load')
     : new CacheError(
         'LOCKSTEP_CACHE_LOAD_TIMEOUT',
         `${name}: no answer within ${limits.loadTimeoutMs} ms, look for slow queries`,
       )
-  signals.late.abort(error)
+  work.late.abort(error)
   throw error
 }
