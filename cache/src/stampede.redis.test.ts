@@ -52,7 +52,8 @@ describe('cache/stampede', () => {
     )
     expect(reports.map(({ loads }) => loads).toSorted((a, b) => a - b)).toEqual([0, 0, 0, 1])
     expect(new Set(reports.flatMap(({ values }) => values)).size).toBe(1)
-    expect(lastAnswerAt - loadEndedAt).toBeLessThan(1_000)
+    // Tens of ms on an idle machine; the bound only tells waiting from hanging on a busy one.
+    expect(lastAnswerAt - loadEndedAt).toBeLessThan(5_000)
   })
 
   test('without the lease every process loads for itself', async () => {

@@ -82,7 +82,7 @@ describe('cache/store on Redis', () => {
     for (let attempt = 0; attempt < 8; attempt++) {
       await silent.values.value('x:1').catch((error: { code?: unknown }) => codes.push(error.code))
     }
-    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(performance.now() - startedAt).toBeLessThan(3_000)
     expect(codes).toHaveLength(8)
     expect(codes.at(-1)).toBe('LOCKSTEP_CACHE_BREAKER_OPEN')
     await silent.close()
