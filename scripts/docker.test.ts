@@ -1,0 +1,226 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { API_OPTIONS } from '@lockstep/api'
+import { PURGER_CONFIG } from '@lockstep/cdn-purger'
+import { CONNECTOR_CONFIG } from '@lockstep/connector'
+import { INVALIDATOR_CONFIG } from '@lockstep/invalidator'
+import { loadConfig, type ConfigTable } from '@lockstep/runtime'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+
+interface Service {
+  readonly image?: string
+  readonly build?: unknown
+  readonly user?: string
+  readonly command?: readonly string[]
+  readonly read_only?: boolean
+  readonly privileged?: boolean
+  readonly cap_drop?: readonly string[]
+  readonly cap_add?: readonly string[]
+  readonly security_opt?: readonly string[]
+  readonly network_mode?: string
+  readonly pid?: string
+  readonly restart?: string
+  readonly ports?: readonly string[]
+  readonly volumes?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+  readonly networks?: readonly string[] | Readonly<Record<string, unknown>>
+  readonly depends_on?: Readonly<Record<string, { readonly condition?: string }>>
+  readonly deploy?: { readonly resources?: { readonly limits?: Readonly<Record<string, unknown>> } }
+  readonly healthcheck?: { readonly test?: readonly string[] }
+}
+
+interface Compose {
+  services: Record<string, Service>
+  networks: Record<string, { internal?: boolean; ipam?: { config: readonly { subnet: string }[] } }>
+}
+
+const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url))
+const read = (path: string): string => readFileSync(at(path), 'utf8')
+const readCompose = (): Compose => parse(read('docker/compose.yaml'), { merge: true }) as Compose
+const dockerfile = read('docker/Dockerfile')
+
+const PUBLISHED = new Set(['api-1', 'api-2', 'edge'])
+// Their images name a user of their own, which the stack's hardening was proven with.
+const UNPRIVILEGED_IMAGES = /^(lockstep:local|apache\/kafka:|varnish:)/
+
+const PINNED = /^[a-z0-9./-]+:v?\d+(\.\d+)*(@sha256:[0-9a-f]{64})?$/
+
+const networksOf = ({ networks = [] }: Service): readonly string[] =>
+  Array.isArray(networks) ? (networks as readonly string[]) : Object.keys(networks)
+
+const isOneShot = ({ restart = '' }: Service): boolean => restart.startsWith('on-failure')
+const checkOf = ({ healthcheck }: Service): readonly string[] => healthcheck?.test ?? []
+const limitsOf = ({ deploy }: Service): object => deploy?.resources?.limits ?? {}
+
+/** What must not be true of a service. */
+const FAULTS: Readonly<Record<string, (service: Service, name: string) => boolean>> = {
+  'root file system is writable': (service) => service.read_only !== true,
+  'keeps capabilities': ({ cap_drop: dropped, cap_add: added }) => dropped?.join() !== 'ALL' || added !== undefined,
+  'may gain privileges': ({ privileged, security_opt: options = [] }) =>
+    privileged === true || !options.includes('no-new-privileges:true'),
+  'shares a namespace of the host': ({ network_mode: network, pid }) => network !== undefined || pid !== undefined,
+  'runs as root': ({ user, image = '' }) =>
+    user === undefined ? !UNPRIVILEGED_IMAGES.test(image) : /^(root|0)(:|$)/.test(user),
+  'image is not pinned': ({ image = '' }) => image !== 'lockstep:local' && !PINNED.test(image),
+  'mounts a path of the host': ({ volumes = [] }) =>
+    volumes.some((volume) => /^[./~]/.test(volume) || volume.includes('docker.sock')),
+  'publishes a port': ({ ports = [] }, name) => ports.length > 0 && !PUBLISHED.has(name),
+  'publishes beyond this machine': ({ ports = [] }) => ports.some((port) => !port.startsWith('127.0.0.1:')),
+  'has no limits': (service) => !['cpus', 'memory', 'pids'].every((limit) => limit in limitsOf(service)),
+  'has no health check': (service) => checkOf(service).length === 0 && !isOneShot(service),
+  'hides its check in a shell line': (service) => ['CMD-SHELL', 'NONE'].includes(checkOf(service)[0] ?? ''),
+  'starts before what it needs': ({ depends_on: needed = {} }) =>
+    Object.values(needed).some(({ condition = 'service_started' }) => condition === 'service_started'),
+}
+
+const faultsOf = (name: string, service: Service): string[] =>
+  Object.keys(FAULTS).filter((fault) => FAULTS[fault]?.(service, name))
+
+/** The environment of a service with the defaults of its `${NAME:-default}` words. */
+function environmentOf({ environment = {} }: Service): Record<string, string> {
+  const filled = Object.entries(environment).map(
+    ([name, value]) => [name, value.replaceAll(/\$\{[A-Z_]+:-([^}]*)\}/g, '$1')] as const,
+  )
+  return Object.fromEntries(filled)
+}
+
+const COMMANDS: readonly (readonly [service: string, table: ConfigTable, adminPort: number])[] = [
+  ['connector', CONNECTOR_CONFIG, CONNECTOR_CONFIG.adminPort.default],
+  ['invalidator', INVALIDATOR_CONFIG, INVALIDATOR_CONFIG.adminPort.default],
+  ['cdn-purger', PURGER_CONFIG, PURGER_CONFIG.adminPort.default],
+  ['api-1', API_OPTIONS, API_OPTIONS.adminPort.default],
+  ['api-2', API_OPTIONS, API_OPTIONS.adminPort.default],
+]
+
+describe('docker/compose', () => {
+  const { services, networks } = readCompose()
+  const service = (name: string): Service => services[name] ?? {}
+
+  test.for(Object.keys(services))('%s is hardened, bounded, pinned and watched', (name) => {
+    expect(faultsOf(name, service(name))).toEqual([])
+  })
+
+  test.for<[fault: string, name: string, change: Partial<Service>]>([
+    ['root file system is writable', 'redis', { read_only: false }],
+    ['keeps capabilities', 'redis', { cap_drop: [] }],
+    ['keeps capabilities', 'redis', { cap_add: ['SYS_ADMIN'] }],
+    ['may gain privileges', 'redis', { security_opt: [] }],
+    ['may gain privileges', 'redis', { privileged: true }],
+    ['shares a namespace of the host', 'redis', { network_mode: 'host' }],
+    ['runs as root', 'redis', { user: '0:0' }],
+    ['image is not pinned', 'redis', { image: 'redis:latest' }],
+    ['image is not pinned', 'redis', { image: 'redis' }],
+    ['mounts a path of the host', 'redis', { volumes: ['/var/run/docker.sock:/var/run/docker.sock'] }],
+    ['publishes a port', 'redis', { ports: ['127.0.0.1:6379:6379'] }],
+    ['publishes beyond this machine', 'edge', { ports: ['8080:8080'] }],
+    ['has no limits', 'redis', { deploy: { resources: { limits: { cpus: '1', memory: '1G' } } } }],
+    ['has no health check', 'connector', { healthcheck: {} }],
+    ['hides its check in a shell line', 'connector', { healthcheck: { test: ['CMD-SHELL', 'true'] } }],
+    ['starts before what it needs', 'connector', { depends_on: { kafka: {} } }],
+  ])('the rules find it where a service %s', ([fault, name, change]) => {
+    expect(faultsOf(name, { ...service(name), ...change })).toEqual([fault])
+  })
+
+  test('databases and log cannot be reached from the edge or from outside', () => {
+    expect(networks['data']?.internal).toBe(true)
+    for (const name of ['postgres', 'redis', 'kafka']) expect(networksOf(service(name))).toEqual(['data'])
+    expect(networksOf(service('edge'))).toEqual(['front', 'purge'])
+  })
+
+  test('only the purger shares the network that may purge', () => {
+    expect(networks['purge']?.internal).toBe(true)
+    const members = Object.keys(services).filter((name) => networksOf(service(name)).includes('purge'))
+    expect(members).toEqual(['cdn-purger', 'edge'])
+  })
+
+  test.for(COMMANDS)('%s accepts its environment and is asked at its own admin port', ([name, table, port]) => {
+    const environment = environmentOf(service(name))
+    expect(() => loadConfig(table, { env: environment })).not.toThrow()
+    expect(service(name).healthcheck?.test?.join(' ')).toContain(`127.0.0.1:${port}/readyz`)
+  })
+
+  test('every variable is an option of some service', () => {
+    const known = new Set(COMMANDS.flatMap(([, table]) => Object.values(table).map(({ env }) => env)))
+    const given = COMMANDS.flatMap(([name]) => Object.keys(service(name).environment ?? {}))
+    expect(given.filter((name) => !known.has(name as `LOCKSTEP_${string}`))).toEqual([])
+  })
+
+  test.for(['LOCKSTEP_NAMESPACE', 'LOCKSTEP_MAX_STALENESS_MS', 'LOCKSTEP_REBOUND_MS', 'LOCKSTEP_REDIS_URL'])(
+    '%s is the same in every process',
+    (option) => {
+      const values = new Set(COMMANDS.map(([name]) => service(name).environment?.[option]))
+      expect([...values]).toEqual([expect.any(String)])
+    },
+  )
+
+  test('purger and edge agree on the token', () => {
+    const token = environmentOf(service('edge'))['LOCKSTEP_PURGE_TOKEN']
+    expect(token).toMatch(/.{16}/)
+    expect(environmentOf(service('cdn-purger'))['LOCKSTEP_PURGER_VARNISH_TOKEN']).toBe(token)
+  })
+
+  test('edge.vcl is what the purger renders, for this origin and this network', async () => {
+    const { EDGE_VCL } = (await import(at('docker/render-vcl.ts'))) as { readonly EDGE_VCL: string }
+    const vcl = read('docker/edge.vcl')
+    // Stale? node scripts/run.mjs docker/render-vcl.ts
+    expect(vcl).toBe(EDGE_VCL)
+    const [address, bits] = networks['purge']?.ipam?.config[0]?.subnet.split('/') ?? []
+    expect(vcl).toContain(`acl purgers {\n  "${address}"/${bits};\n}`)
+    const [, host = ''] = /\.host = "(.+)"/.exec(vcl) ?? []
+    expect(service(host).ports).toEqual(['127.0.0.1:3000:3000'])
+  })
+
+  test('the root file starts the same stack', () => {
+    const root = parse(read('compose.yaml')) as { name: string; include: readonly string[] }
+    expect(root).toEqual({ name: 'lockstep', include: ['docker/compose.yaml'] })
+  })
+})
+
+describe('docker/Dockerfile', () => {
+  const { workspaces, engines } = JSON.parse(read('package.json')) as {
+    workspaces: string[]
+    engines: { node: string }
+  }
+  const stages = dockerfile.split(/^FROM /m).slice(1)
+
+  test('the image is built in stages on a pinned Node of the major the project needs', () => {
+    expect(stages).toHaveLength(2)
+    const [, major] = /^ARG NODE_IMAGE=node:(\d+)-bookworm-slim$/m.exec(dockerfile) ?? []
+    expect(engines.node).toBe(`>=${major}`)
+    for (const stage of stages) expect(stage).toMatch(/^\$\{NODE_IMAGE\}/)
+    expect(dockerfile).not.toMatch(/^# *syntax=|^ADD |:latest/m)
+  })
+
+  test('the process is nobody, and owns nothing that it runs', () => {
+    expect(stages[1]).toMatch(/^USER [1-9]\d+:[1-9]\d+$/m)
+    expect(stages[1]).not.toContain('--chown')
+  })
+
+  test('the lock file decides what is installed, and no install script runs', () => {
+    const installs = dockerfile.split('\n').filter((line) => /^(RUN|&&).*\bnpm (ci|install|prune)\b/.test(line))
+    expect(installs).toHaveLength(2)
+    for (const line of installs) expect(line).toContain('--ignore-scripts')
+    expect(dockerfile).not.toContain('npm install')
+  })
+
+  test('every workspace is known to the install, and every service room is in the image', () => {
+    for (const room of workspaces) expect(stages[0]).toContain(`COPY ${room}/package.json ${room}/\n`)
+    const rooms = workspaces.filter((room) => room !== 'itest' && room !== 'bench')
+    for (const room of rooms) expect(stages[1]).toContain(`COPY --from=build /build/${room} ${room}\n`)
+  })
+
+  test('the build sees what is listed and nothing else', () => {
+    const lines = read('.dockerignore')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'))
+    expect(lines[0]).toBe('*')
+    const sources = [...(stages[0] ?? '').matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, paths = '']) =>
+      paths.split(' '),
+    )
+    const isSeen = (path: string) => lines.includes(`!${path}`) || lines.includes(`!${path.split('/')[0]}`)
+    expect(sources.length).toBeGreaterThan(20)
+    expect(sources.filter((path) => !isSeen(path))).toEqual([])
+    for (const hidden of ['**/node_modules', '**/dist', '**/.env*']) expect(lines).toContain(hidden)
+  })
+})
