@@ -74,7 +74,7 @@ export class TestProcess {
   async says(text: string, deadlineMs = 30_000): Promise<void> {
     const deadline = performance.now() + deadlineMs
     while (!this.#output.includes(text)) {
-      if (performance.now() > deadline || this.child.exitCode !== null)
+      if (performance.now() > deadline || (!this.#isSupervised && this.child.exitCode !== null))
         throw new Error(`${this.name} did not say "${text}" within ${deadlineMs} ms: ${this.#output.slice(-1500)}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }

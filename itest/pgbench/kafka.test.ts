@@ -1,4 +1,6 @@
 import { startKafka, type KafkaServer } from '@lockstep/servers'
+import { redisKeys } from '@lockstep/schemas'
+import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { lockstep, type TestProcess } from '../process.ts'
 import { compareLayers } from './agreement.ts'
@@ -68,6 +70,31 @@ async function untilInStep(made: World) {
   }
 }
 
+/** Age of what Redis has applied, by Redis' own clock: its time less the oldest echo of any partition. Infinite while unknown. */
+async function freshnessAgeMs(redis: Redis): Promise<number> {
+  try {
+    const [w, time] = await Promise.all([redis.hgetall(redisKeys('pgbench').watermark), redis.time()])
+    const echoes = Object.entries(w).flatMap(([field, value]) => (field.startsWith('r:') ? [Number(value)] : []))
+    if (echoes.length < Number(w['n'] ?? Infinity)) return Infinity
+    return (Number(time[0]) * 1e6 + Number(time[1]) - Math.min(...echoes)) / 1000
+  } catch {
+    return Infinity
+  }
+}
+
+/** Waits until the layers are fresh again after a kill. Resolves with how long they were past the contract. */
+async function untilFresh(redis: Redis, name: string): Promise<number> {
+  const begin = performance.now()
+  let freshSince = begin
+  // Fresh for a whole second: right after a kill the age is still young.
+  while (performance.now() - freshSince < 1_500) {
+    if ((await freshnessAgeMs(redis)) > CONTRACT_MS) freshSince = performance.now()
+    if (performance.now() - begin > SETTLE_MS) throw new Error(`not fresh again within ${SETTLE_MS} ms of kill -9 ${name}: ${await freshnessAgeMs(redis)} ${JSON.stringify(await redis.hgetall(redisKeys('pgbench').watermark))}\n${services.map(({ output }) => output.slice(-3000)).join('\n')}`)
+    await pause(20)
+  }
+  return Math.round(freshSince - begin)
+}
+
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe('itest/pgbench/kafka', () => {
@@ -99,18 +126,21 @@ describe('itest/pgbench/kafka', () => {
     const writing = (async () => {
       while (isWriting) await pgbench(made.postgres.url, ['-n', '-c', '8', '-T', '5'], true)
     })()
-    await pause(4_000)
+    const redis = new Redis(made.redis.url, { maxRetriesPerRequest: 0, retryStrategy: () => 100 })
+    redis.on('error', () => undefined)
+    await pause(3_000)
+    const recoveredMs: Record<string, number> = {}
     for (const [name, kill] of kills) {
-      console.log(`kill -9 ${name}`)
       await kill()
-      await pause(4_000)
+      recoveredMs[name] = await untilFresh(redis, name)
     }
+    redis.disconnect()
     isWriting = false
     await writing
     const agreement = await untilInStep(made)
     const judgement = made.history.history.judge(made.reads(), CONTRACT_MS + COMMIT_TO_VISIBLE_MS)
     const restarts = Object.fromEntries(Object.entries(byName).map(([name, { restarts: count }]) => [name, count]))
-    console.log(JSON.stringify({ major: 18, judgement, agreement, restarts }))
+    console.log(JSON.stringify({ major: 18, recoveredMs, judgement, agreement, restarts }))
     expect(agreement.disagreements).toEqual([])
     expect(judgement).toMatchObject({ violations: 0, fromNowhere: 0 })
     expect(judgement.checked).toBeGreaterThan(20_000)

@@ -1,4 +1,5 @@
 import type { Admin } from 'kafkajs'
+import { retry } from '../backoff.ts'
 import { logError } from './errors.ts'
 import { answerOf, createClient, type KafkaConnection } from './kafka-client.ts'
 
@@ -6,6 +7,9 @@ import { answerOf, createClient, type KafkaConnection } from './kafka-client.ts'
 const MAX_REPLICATION = 3
 // Few and quick: answerOf bounds the sum.
 const ADMIN_RETRIES = 3
+// About two seconds altogether: a leader is elected within tens of milliseconds.
+const LEADER_PAUSE = { initialMs: 50, maxMs: 500 }
+const LEADER_ATTEMPTS = 10
 
 /** Offsets of one partition: of the oldest record, and of the next one to come. */
 export interface PartitionBounds {
@@ -54,8 +58,14 @@ export class KafkaAdmin {
     await admin?.then((open) => open.disconnect()).catch(() => undefined)
   }
 
+  // Right after a topic's creation or a broker's restart its leaders move, and kafkajs' admin gives up at the first refusal.
+  #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    const isRetriable = (error: unknown) => (error as { retriable?: unknown }).retriable === true
+    return retry(() => this.#askOnce(question), { policy: LEADER_PAUSE, maxAttempts: LEADER_ATTEMPTS, isRetriable })
+  }
+
   // An admin that once asked for a topic that was deleted fails for seconds, so no admin outlives an error.
-  async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+  async #askOnce<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
     this.#admin ??= connectAdmin(this.#connection)
     try {
       return await answerOf(this.#connection, this.#admin.then(question))

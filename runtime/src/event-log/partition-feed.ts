@@ -117,16 +117,23 @@ export class PartitionFeed {
     if (this.#queued > 0) setImmediate(() => this.#deliver())
   }
 
+  /** Joins what several fetches brought: a handler that is slower than the fetches gets fewer, larger batches. */
   #take(): LogBatch | undefined {
-    const chunk = this.#chunks[0]
-    if (chunk === undefined) return undefined
-    const records = chunk.records.slice(chunk.at, chunk.at + MAX_BATCH)
-    chunk.at += records.length
+    const records: ReceivedRecord[] = []
+    let nextOffset: bigint | undefined
+    for (let chunk = this.#chunks[0]; chunk !== undefined && records.length < MAX_BATCH; chunk = this.#chunks[0]) {
+      // A jump stays visible: it is seen only where a batch begins.
+      if (nextOffset !== undefined && chunk.records[chunk.at]?.offset !== nextOffset) break
+      const taken = chunk.records.slice(chunk.at, chunk.at + MAX_BATCH - records.length)
+      records.push(...taken)
+      chunk.at += taken.length
+      const isWhole = chunk.at >= chunk.records.length
+      const lastOffset = taken.at(-1)?.offset
+      nextOffset = isWhole || lastOffset === undefined ? chunk.nextOffset : lastOffset + 1n
+      if (isWhole) this.#chunks.shift()
+    }
+    if (nextOffset === undefined) return undefined
     this.#queued -= records.length
-    const isLast = chunk.at >= chunk.records.length
-    if (isLast) this.#chunks.shift()
-    const lastOffset = records.at(-1)?.offset
-    const nextOffset = isLast || lastOffset === undefined ? chunk.nextOffset : lastOffset + 1n
     return this.#batch(records, nextOffset)
   }
 
