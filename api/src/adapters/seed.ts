@@ -1,0 +1,31 @@
+import pg from 'pg'
+import { SEED_CATEGORIES, SEED_PRODUCTS, SEED_SEQUENCE, SHOP_SCHEMA } from '../schema-sql.ts'
+
+/** How many rows a seeded shop has. */
+export interface ShopCounts {
+  readonly products: number
+  readonly categories: number
+}
+
+// Any number, as long as every seeder takes the same lock: `create table if not exists` is not safe against itself.
+const SEED_LOCK = 7_531_902
+
+/** Creates the shop's tables where they are missing and fills them unless products exist. Repeatable, also concurrently. */
+export async function seedShop(databaseUrl: string, { products, categories }: ShopCounts): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    await client.query('begin')
+    await client.query('select pg_advisory_xact_lock($1)', [SEED_LOCK])
+    await client.query(SHOP_SCHEMA)
+    const { rows } = await client.query<{ filled: boolean }>('select exists (select from public.products) as filled')
+    if (rows[0]?.filled === false) {
+      await client.query(SEED_CATEGORIES, [categories])
+      await client.query(SEED_PRODUCTS, [products, categories])
+      await client.query(SEED_SEQUENCE)
+    }
+    await client.query('commit')
+  } finally {
+    await client.end()
+  }
+}
