@@ -1,17 +1,27 @@
 import underPressure from '@fastify/under-pressure'
 import { fastifyLockstep } from '@lockstep/cache/fastify'
+import type { Logger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { handleProblems } from './problem.ts'
-import { readRoutes, writeRoutes, type RouteDeps } from './routes/products.ts'
+import { answerFailure, handleProblems } from './problem.ts'
+import { readRoutes } from './routes/reads.ts'
+import { writeRoutes, type WriteDeps } from './routes/writes.ts'
+import type { ShopEntries } from './entries.ts'
+import type { RecentChanges } from './ports.ts'
+import { compileValidator } from './validation.ts'
 
-/** How the application answers. */
-export interface AppOptions extends RouteDeps {
+/** What the application is made of, and how it answers. */
+export interface AppOptions extends WriteDeps {
+  readonly entries: ShopEntries
+  readonly recent: RecentChanges
+  readonly log: Logger
   readonly edgeTtlSeconds: number
   readonly reboundMs: number
   /** Addresses whose X-Forwarded headers are believed; false for none. */
   readonly trustProxy: string | false
-  /** Above this event-loop delay (ms) requests are refused with 503. 0 switches the check off. */
+  /** Above this event-loop delay (ms) requests are refused with 503; 0 = never. */
   readonly maxEventLoopDelayMs: number
+  /** Above this share of the last second requests are refused with 503; 0 = never. */
+  readonly maxEventLoopUtilization: number
 }
 
 // The body of the largest legal write is far below this.
@@ -22,6 +32,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 65_000
 
 /** Builds the HTTP application; health and metrics live on the admin port, outside its load shedding. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { log } = options
   const app = Fastify({
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -29,23 +40,39 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: options.trustProxy,
     return503OnClosing: true,
     forceCloseConnections: 'idle',
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: true } },
+    frameworkErrors: (error, _request, reply) => void answerFailure(log, error, reply),
   })
-  handleProblems(app)
-  if (options.maxEventLoopDelayMs > 0) {
-    await app.register(underPressure, {
-      maxEventLoopDelay: options.maxEventLoopDelayMs,
-      eventLoopUtilizationMode: 'interval',
-      retryAfter: 1,
-    })
-  }
+  app.setValidatorCompiler(compileValidator)
+  handleProblems(app, log)
+  endKeepAliveOnClose(app)
+  // Before what may refuse a request: the headers of a refusal are the plugin's work too.
   await app.register(fastifyLockstep, {
     cache: options.cache,
     edgeTtlSeconds: options.edgeTtlSeconds,
     reboundMs: options.reboundMs,
     tokenSecret: options.tokenSecret,
   })
+  await app.register(underPressure, {
+    maxEventLoopDelay: options.maxEventLoopDelayMs,
+    maxEventLoopUtilization: options.maxEventLoopUtilization,
+    // The default averages since the start, so a process that was idle for an hour would never notice a stall.
+    eventLoopUtilizationMode: 'interval',
+    retryAfter: 1,
+  })
   readRoutes(app, options)
   writeRoutes(app, options)
   return app
+}
+
+/** Tells clients whose request is answered during a close to go; else `close` waits until they hang up by themselves. */
+function endKeepAliveOnClose(app: FastifyInstance): void {
+  let isClosing = false
+  app.addHook('preClose', (done) => {
+    isClosing = true
+    done()
+  })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) void reply.header('connection', 'close')
+    done(null, payload)
+  })
 }

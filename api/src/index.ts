@@ -1,0 +1,7 @@
+export { seedShop, type ShopCounts } from './adapters/seed.ts'
+export { startApi, type ApiConfig, type ApiDeps, type RunningApi } from './compose.ts'
+export { API_OPTIONS } from './config.ts'
+export { API_ERRORS } from './errors.ts'
+export { createApiMetrics } from './metrics.ts'
+export { TOKEN_HEADER } from './routes/writes.ts'
+export type { ApiStatus } from './status.ts'

@@ -1,0 +1,52 @@
+import { STATUS_CODES } from 'node:http'
+import { dispositionOf, type Logger } from '@lockstep/runtime'
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+
+/** The body of a problem (RFC 9457). */
+export function problemOf(status: number, detail?: string): object {
+  const title = STATUS_CODES[status] ?? 'Error'
+  return { type: 'about:blank', title, status, ...(detail === undefined ? {} : { detail }) }
+}
+
+/** Answers with problem+json that no cache may store. */
+export function sendProblem(reply: FastifyReply, status: number, detail?: string): FastifyReply {
+  return reply
+    .code(status)
+    .header('cache-control', 'no-store')
+    .type('application/problem+json')
+    .send(problemOf(status, detail))
+}
+
+// Long enough for a burst to drain or a connection to come back, short enough not to be noticed.
+const RETRY_AFTER_SECONDS = 1
+
+/** Fastify's own errors say their status; ours say whether trying again helps. */
+function statusOf(error: FastifyError): number {
+  if (error.statusCode !== undefined && error.statusCode >= 400) return error.statusCode
+  const { code } = error
+  if (code === 'LOCKSTEP_API_UNKNOWN_CATEGORY') return 422
+  const isOurs = typeof code === 'string' && code.startsWith('LOCKSTEP_')
+  const canRetry = isOurs && ['transient', 'aborted'].includes(dispositionOf(error))
+  return canRetry ? 503 : 500
+}
+
+/** Answers a failed request; the error is logged here and nowhere else. */
+export function answerFailure(log: Logger, error: FastifyError, reply: FastifyReply): FastifyReply {
+  const status = statusOf(error)
+  if (status === 503) {
+    // Refusing under load is counted, not logged: each line would add to the load.
+    const isRefusal = error.code === 'LOCKSTEP_CACHE_OVERLOADED' || error.code === 'FST_UNDER_PRESSURE'
+    if (!isRefusal) log.warn({ err: error }, 'request not served')
+    if (!reply.hasHeader('retry-after')) void reply.header('retry-after', RETRY_AFTER_SECONDS)
+  } else if (status >= 500) {
+    log.error({ err: error }, 'request failed')
+  }
+  // What went wrong inside is nobody's business outside.
+  return sendProblem(reply, status, status < 500 ? error.message : undefined)
+}
+
+/** Makes every error of the application a problem. */
+export function handleProblems(app: FastifyInstance, log: Logger): void {
+  app.setErrorHandler((error: FastifyError, _request, reply) => answerFailure(log, error, reply))
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404, 'no such route'))
+}
