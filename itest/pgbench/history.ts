@@ -64,7 +64,7 @@ export class History {
     const fraction = /\.(\d+)/.exec(text)?.[1]?.padEnd(6, '0') ?? '000000'
     const timeUs = Math.floor(timeMs / 1000) * 1_000_000 + Number(fraction)
     for (const [row, value] of this.#open) {
-      const history = this.#rows.get(row) ?? { values: [], times: [], at: new Map() }
+      const history: RowHistory = this.#rows.get(row) ?? { values: [], times: [], at: new Map() }
       const positions = history.at.get(value) ?? []
       positions.push(history.values.length)
       history.at.set(value, positions)

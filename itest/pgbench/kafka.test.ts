@@ -89,7 +89,10 @@ async function untilFresh(redis: Redis, name: string): Promise<number> {
   // Fresh for a whole second: right after a kill the age is still young.
   while (performance.now() - freshSince < 1_500) {
     if ((await freshnessAgeMs(redis)) > CONTRACT_MS) freshSince = performance.now()
-    if (performance.now() - begin > SETTLE_MS) throw new Error(`not fresh again within ${SETTLE_MS} ms of kill -9 ${name}: ${await freshnessAgeMs(redis)} ${JSON.stringify(await redis.hgetall(redisKeys('pgbench').watermark))}\n${services.map(({ output }) => output.slice(-3000)).join('\n')}`)
+    if (performance.now() - begin > SETTLE_MS)
+      throw new Error(
+        `not fresh again within ${SETTLE_MS} ms of kill -9 ${name}: ${await freshnessAgeMs(redis)} ${JSON.stringify(await redis.hgetall(redisKeys('pgbench').watermark))}\n${services.map(({ output }) => output.slice(-3000)).join('\n')}`,
+      )
     await pause(20)
   }
   return Math.round(freshSince - begin)

@@ -1,1 +1,0 @@
-export type { Bench, Figure } from './bench.ts'
