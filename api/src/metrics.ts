@@ -1,5 +1,5 @@
 import type { CacheStats } from '@lockstep/cache'
-import { EVICTION_BUCKETS, type Histogram, type MetricsRegistry } from '@lockstep/runtime'
+import { evictionHistogram, type Histogram, type MetricsRegistry } from '@lockstep/runtime'
 
 /** Every instrument of the API. */
 export interface ApiMetrics {
@@ -44,13 +44,7 @@ export function createApiMetrics(registry: MetricsRegistry): ApiMetrics {
     return grown
   }
   return {
-    commitToEvict: registry.histogram(
-      'lockstep_commit_to_evict_seconds',
-      // The words of the services that share this instrument with the API in one process.
-      'From the commit in Postgres to the eviction in a layer.',
-      EVICTION_BUCKETS,
-      ['layer'],
-    ),
+    commitToEvict: evictionHistogram(registry),
     update(stats, freshnessAgeMs) {
       for (const [name, layer, outcome] of REQUESTS) requests.inc({ layer, outcome }, growth(name, stats))
       rejected.inc({}, growth('rejected', stats))
