@@ -6,6 +6,9 @@ const LEAST_INTERVAL_MS = 5
 /** A process that is alive says so at least this often, ms. */
 const LONGEST_INTERVAL_MS = 100
 
+// One for all: an abort without a reason builds a DOMException with a stack.
+const WOKEN = new Error('there is something to acknowledge')
+
 /** Tells the purger how far this process has applied the bus. */
 export class Acks {
   readonly #bus: BusReader
@@ -36,13 +39,13 @@ export class Acks {
   /** Everything up to this entry is applied in this process. */
   applied(position: string): void {
     this.#position = position
-    this.#wake.abort()
+    this.#wake.abort(WOKEN)
   }
 
   /** Withdraws the process, so that no purge waits for it. */
   async stop(): Promise<void> {
     this.#stopped = true
-    this.#wake.abort()
+    this.#wake.abort(WOKEN)
     await this.#running
     await this.#bus.withdraw(this.#processId).catch(this.#failed)
   }

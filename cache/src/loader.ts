@@ -14,17 +14,20 @@ export function runLoader<T>(
     context.counters.loads += 1
     const work: Work = { wake: new AbortController(), late: new AbortController(), isSettled: false }
     // A listener of its own: AbortSignal.any on a signal that outlives every load made each load slower than the last.
-    const stop = (): void => work.wake.abort()
+    const stop = (): void => work.wake.abort(SETTLED)
     context.signal.addEventListener('abort', stop)
     try {
       return await Promise.race([load(work.late.signal), giveUp(context, name, work)])
     } finally {
       work.isSettled = true
-      work.wake.abort()
+      work.wake.abort(SETTLED)
       context.signal.removeEventListener('abort', stop)
     }
   })
 }
+
+// One for all: without a reason every abort builds a DOMException with a stack, a few percent of a busy process.
+const SETTLED = new Error('the load has settled')
 
 interface Work {
   /** Ends the wait for the timeout. */

@@ -13,6 +13,8 @@ interface Owed {
 
 // A tag purged without pause owes one rebound per sixteenth of reboundMs, whatever its rate.
 const MAX_OWED_PER_TAG = 16
+// Share of reboundMs by which a rebound may come late, so that those of one slot travel together.
+const SLOT_SHARE = 1 / 16
 
 /** What the rebounds need. */
 export interface ReboundDeps {
@@ -53,7 +55,7 @@ export class Rebounds {
     const owed = this.#owed.get(purge.tag)
     if (owed) append(owed, { purge, liveMs, sinceMs: liveMs }, this.#deps.reboundMs / MAX_OWED_PER_TAG)
     else this.#owed.set(purge.tag, [{ purge, liveMs, sinceMs: liveMs }])
-    if (this.#acknowledged.length === 0) queueMicrotask(() => this.#arm())
+    if (this.#acknowledged.length === 0) this.#arm()
     this.#acknowledged.push({ tag: purge.tag, liveMs })
   }
 
@@ -62,14 +64,17 @@ export class Rebounds {
     this.#owed.clear()
   }
 
-  /** One timer for all purges that were acknowledged together. */
+  /** One timer for all purges that were acknowledged within a slot: nobody waits for a rebound, and one request carries many. */
   #arm(): void {
-    const acknowledged = this.#acknowledged
-    this.#acknowledged = []
-    this.#sleepUntil(this.#deps.time.nowMs() + this.#deps.reboundMs).then(
-      () => acknowledged.forEach(({ tag, liveMs }) => this.#fire(tag, liveMs)),
-      () => undefined,
-    )
+    const { time, reboundMs } = this.#deps
+    const dueMs = time.nowMs() + reboundMs * (1 + SLOT_SHARE)
+    this.#sleepUntil(time.nowMs() + reboundMs * SLOT_SHARE)
+      .then(() => {
+        const acknowledged = this.#acknowledged
+        this.#acknowledged = []
+        return this.#sleepUntil(dueMs).then(() => acknowledged.forEach(({ tag, liveMs }) => this.#fire(tag, liveMs)))
+      })
+      .catch(() => undefined)
   }
 
   /** Never returns early, as a timer may: a rebound sent a fraction too soon would settle nothing. */

@@ -110,8 +110,9 @@ export class Load {
     const sql = `update products set price_cents = $2, version = version + 1, updated_at = now()
                  where id = $1 returning version`
     await this.#paced(this.#options.commitsPerSecond / WRITERS, async () => {
-      const rank = this.#rank()
-      const id = rank - (rank % WRITERS) + writer + 1
+      // Any product may change; which ones are read most is another matter.
+      const drawn = Math.floor(this.#random() * this.#options.products)
+      const id = drawn - (drawn % WRITERS) + writer + 1
       if (id > this.#options.products) return
       const cents = 100 + Math.floor(this.#random() * 99_900)
       const result = await client.query<{ version: number }>({ name: 'write', text: sql, values: [id, cents] })
