@@ -40,8 +40,13 @@ export class Scene {
   private constructor(databaseUrl: string, redisServer: RedisServer) {
     this.databaseUrl = databaseUrl
     this.redisServer = redisServer
-    this.#redis = new Redis(redisServer.url)
-    // A Redis that a test kills: the client tries again by itself.
+    // Nothing waits for a Redis that a test killed: a heartbeat fails and the next one tries again.
+    this.#redis = new Redis(redisServer.url, {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      commandTimeout: 2_000,
+    })
     this.#redis.on('error', () => undefined)
     this.pipeline = createTestPipeline(this.#redis, this.namespace)
   }
@@ -50,6 +55,7 @@ export class Scene {
     const databaseUrl = await createDatabase(postgresUrl)
     await seedShop(databaseUrl, { products: 10, categories: 3 })
     const scene = new Scene(databaseUrl, await startRedis({ needs: 'process' }))
+    await scene.#redis.connect()
     await scene.pipeline.start()
     return scene
   }
@@ -103,9 +109,8 @@ export class Scene {
 
   async close(): Promise<void> {
     await Promise.all(this.#running.map((api) => api.stop()))
-    // First, so that a heartbeat to a Redis that was killed does not hold up the end.
-    this.#redis.disconnect()
     await this.pipeline.stop()
+    this.#redis.disconnect()
     await this.redisServer.stop()
   }
 }
