@@ -1,5 +1,5 @@
 import { setPriority } from 'node:os'
-import { createLogger, createMetrics, Lifecycle, loadConfig, type ConfigTable } from '@lockstep/runtime'
+import { createMetrics, Lifecycle, loadConfig, type ConfigTable } from '@lockstep/runtime'
 import { Type } from 'typebox'
 import { startCommand } from '../demo/child.ts'
 import { figuresOf } from '../demo/figures.ts'
@@ -11,6 +11,7 @@ import { renderFrame } from '../demo/view.ts'
 import { environment } from '../environment.ts'
 import { COMMANDS } from '../commands.ts'
 import type { Command } from '../help.ts'
+import { createHumanLogger } from '../human-log.ts'
 import { answersQuestion } from '../service-command.ts'
 
 /** Options of the demo. */
@@ -72,6 +73,8 @@ export const DEMO_OPTIONS = {
 
 const CATEGORIES = 50
 const FRAME_MS = 500
+// Until the hot paths of four Node processes are compiled; latencies before that say nothing about the next hours.
+const WARM_UP_MS = 4_000
 const LOAD_NICENESS = 10
 const LONG_MS = 2 ** 31 - 1
 
@@ -84,21 +87,28 @@ function durationMs(text: string): number {
 export const command: Command = {
   async run(argv) {
     if (answersQuestion('demo [--for 20s] [--json]', COMMANDS.demo.summary, DEMO_OPTIONS, argv)) return
-    const log = createLogger({ service: 'demo', level: 'warn', fd: 2 })
+    const log = createHumanLogger()
     const lifecycle = new Lifecycle({ log })
     const stops: (() => Promise<void>)[] = []
+    const ending = new AbortController()
+    let starting: Promise<RunningScene> | undefined
     lifecycle.add({
       name: 'demo',
       async start() {
-        const config = loadConfig(DEMO_OPTIONS, { env: environment, argv })
+        const config = loadConfig(DEMO_OPTIONS, { env: environment, argv: argv.filter((word) => word !== '--check') })
+        if (argv.includes('--check')) return void lifecycle.stop()
         const progress = (text: string) => process.stderr.write(`${text}\n`)
         const metrics = createMetrics()
-        const scene = await startScene(
-          { ...config, categories: CATEGORIES, apiProcesses: 2, log, metrics, progress },
+        const { signal } = ending
+        starting = startScene(
+          { ...config, categories: CATEGORIES, apiProcesses: 2, log, metrics, progress, signal },
           stops,
         )
+        const scene = await starting
+        if (signal.aborted) return
         scene.closed.catch((error: unknown) => lifecycle.fail(error))
         const show = startLoad(scene, config, stops)
+        show.closed.catch((error: unknown) => lifecycle.fail(error))
         if (!config.json && process.stdout.isTTY) stops.push(liveView(scene, show))
         void finish(scene, show, config).then(
           () => lifecycle.stop(),
@@ -106,6 +116,9 @@ export const command: Command = {
         )
       },
       async stop() {
+        // What is being started is not yet among the stops.
+        ending.abort()
+        await starting?.catch(() => undefined)
         for (const stop of stops.splice(0).toReversed()) await stop()
       },
     })
@@ -114,6 +127,8 @@ export const command: Command = {
 }
 
 interface Show {
+  /** Rejects when the load ends unasked. */
+  readonly closed: Promise<void>
   readonly report: () => LoadReport | undefined
   /** Ends the load and resolves with its last report. */
   readonly end: () => Promise<void>
@@ -140,8 +155,10 @@ function startLoad(scene: RunningScene, config: DemoConfig, stops: (() => Promis
     report = message.report
   })
   return {
+    closed: load.closed,
     report: () => report,
     end: async () => {
+      load.release()
       load.child.send('stop')
       await new Promise<void>((resolve) => load.child.once('disconnect', resolve))
     },
@@ -150,11 +167,14 @@ function startLoad(scene: RunningScene, config: DemoConfig, stops: (() => Promis
 
 type DemoConfig = ReturnType<typeof loadConfig<typeof DEMO_OPTIONS>>
 
-/** Waits for the end of the run, ends the load and prints the figures. */
+/** Lets the processes warm up, waits for the end of the run, ends the load and prints the figures. */
 async function finish(scene: RunningScene, show: Show, config: DemoConfig): Promise<void> {
-  await new Promise<void>((resolve) => setTimeout(resolve, durationMs(config.for)).unref())
+  const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref())
+  await pause(WARM_UP_MS)
+  const warm = await gather(scene, show.report())
+  await pause(durationMs(config.for))
   await show.end()
-  const figures = figuresOf(await gather(scene, show.report()))
+  const figures = figuresOf(await gather(scene, show.report()), warm)
   process.stdout.write(config.json ? `${JSON.stringify(figures)}\n` : `${JSON.stringify(figures, null, 2)}\n`)
 }
 

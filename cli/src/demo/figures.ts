@@ -7,6 +7,12 @@ export interface SharedLatency {
   readonly max: number
 }
 
+/** What was recorded since `earlier`; the greatest value of that time alone is not known. */
+function latencySince(later: SharedLatency, earlier: SharedLatency | undefined): SharedLatency {
+  const counts = Object.entries(later.counts).map(([bucket, count]) => [bucket, count - (earlier?.counts[bucket] ?? 0)] as const)
+  return { counts: Object.fromEntries(counts.filter(([, count]) => count > 0)), max: later.max }
+}
+
 /** What the demo has gathered from every process. */
 export interface Gathered {
   readonly load: LoadReport
@@ -59,8 +65,11 @@ function quantiles(latencies: readonly SharedLatency[]): Quantiles {
   return { p50: round(merged.quantile(0.5)), p99: round(merged.quantile(0.99)) }
 }
 
-/** Turns what was gathered into the figures the demo prints. */
-export function figuresOf({ load, redis, l1, edge, apis }: Gathered): DemoFigures {
+/**
+ * Turns what was gathered into the figures the demo prints. Latencies are those since `warm`, when the processes had
+ * compiled their code; everything else, stale reads above all, counts from the start.
+ */
+export function figuresOf({ load, redis, l1, edge, apis }: Gathered, warm?: Gathered): DemoFigures {
   const seconds = load.elapsedMs / 1000
   return {
     seconds: round(seconds, 1),
@@ -72,9 +81,9 @@ export function figuresOf({ load, redis, l1, edge, apis }: Gathered): DemoFigure
     readErrors: load.errors,
     staleReads: load.staleReads,
     maxStalenessMs: round(load.maxStalenessMs, 1),
-    commitToRedisMs: quantiles([redis]),
-    commitToL1Ms: quantiles(l1),
-    commitToEdgeMs: quantiles([edge]),
+    commitToRedisMs: quantiles([latencySince(redis, warm?.redis)]),
+    commitToL1Ms: quantiles(l1.map((latency, index) => latencySince(latency, warm?.l1[index]))),
+    commitToEdgeMs: quantiles([latencySince(edge, warm?.edge)]),
     l1HitRatio: ratio(sum(apis.map((api) => api.l1Hits)), sum(apis.map((api) => api.reads))),
     edgeHitRatio: ratio(load.edgeHits, load.edgeReads),
     loads: sum(apis.map((api) => api.loads)),
