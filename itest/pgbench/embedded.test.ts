@@ -10,7 +10,7 @@ const CONTRACT_MS = 1_000
 const COMMIT_TO_VISIBLE_MS = 100
 // Long enough for the pipeline to drain and for the second purge.
 const SETTLE_MS = 2_500
-const BURSTS = 5
+const BURSTS = 4
 
 interface Run {
   readonly judgement: Judgement
@@ -74,7 +74,7 @@ async function run(options: Partial<WorldOptions>, seconds: number, devArgs: rea
 describe('itest/pgbench/embedded', () => {
   test.each([
     [18, 30],
-    [15, 15],
+    [15, 8],
   ] as const)(
     'on PostgreSQL %i no read misses a change past the contract, and every layer ends in step',
     async (major, seconds) => {
@@ -89,12 +89,12 @@ describe('itest/pgbench/embedded', () => {
   )
 
   test('without the visibility gate reads miss changes past the contract', async () => {
-    const { judgement } = await run({}, 5, ['--unsafe-no-gate'])
+    const { judgement } = await run({}, 3, ['--unsafe-no-gate'])
     expect(judgement.violations).toBeGreaterThan(0)
   })
 
   test('with fences ignored reads miss changes past the contract', async () => {
-    const { judgement } = await run({ ignoreFences: true }, 5)
+    const { judgement } = await run({ ignoreFences: true }, 3)
     expect(judgement.violations).toBeGreaterThan(0)
   })
 })

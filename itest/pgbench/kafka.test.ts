@@ -103,7 +103,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 describe('itest/pgbench/kafka', () => {
   test('on PostgreSQL 15 over a real broker no read misses a change past the contract', async () => {
     const { made } = await start(15)
-    await pgbench(made.postgres.url, ['-n', '-c', '8', '-T', '10'])
+    await pgbench(made.postgres.url, ['-n', '-c', '8', '-T', '8'])
     const agreement = await untilInStep(made)
     const judgement = made.history.history.judge(made.reads(), CONTRACT_MS + COMMIT_TO_VISIBLE_MS)
     console.log(JSON.stringify({ major: 15, judgement, agreement }))

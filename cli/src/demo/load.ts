@@ -1,6 +1,7 @@
 import { LatencyRecorder } from '@lockstep/runtime'
 import pg from 'pg'
 import { Pool } from 'undici'
+import { httpGet } from '../adapters/http-get.ts'
 import { VersionOracle } from './oracle.ts'
 import { createRandom, createZipf } from './zipf.ts'
 
@@ -149,15 +150,14 @@ export class Load {
     const pool = viaEdge ? this.#edge : this.#apis[this.#reads % this.#apis.length]
     if (!pool) return
     const startedAtMs = performance.now()
-    const { statusCode, headers, body } = await pool.request({ method: 'GET', path })
-    const text = await body.text()
+    const { status, headers, text } = await httpGet(pool, path)
     this.#readMs.record(performance.now() - startedAtMs)
     this.#reads += 1
     if (viaEdge) {
       this.#edgeReads += 1
       if (String(headers['x-cache'] ?? '').startsWith('HIT')) this.#edgeHits += 1
     }
-    if (statusCode !== 200) {
+    if (status !== 200) {
       this.#errors += 1
       return
     }
