@@ -20,9 +20,11 @@ export interface AdvanceBatch {
 /**
  * `applied`: everything took effect as bus entry `busId`. The others changed nothing: `absent` = Redis holds no `w`, a new
  * generation is needed; `unknown` = this partition's flush was not opened yet; `stands` = go on from `offset` instead.
+ * `outdatedBy`: the newest stamp of the batch is of an older generation than this one, which `w` holds. Its fences cover
+ * nothing that was filled since, and its watermark was passed over.
  */
 export type AdvanceReply =
-  | { readonly kind: 'applied'; readonly busId: string }
+  | { readonly kind: 'applied'; readonly busId: string; readonly outdatedBy?: number | undefined }
   | { readonly kind: 'absent' }
   | { readonly kind: 'unknown' }
   | { readonly kind: 'stands'; readonly offset: bigint }
@@ -37,7 +39,7 @@ export interface OpenRequest {
 
 /**
  * `opened`: this call began the generation and fenced `*`. `joined`: it had begun; a partition that was not in it now is.
- * `older`: `w` belongs to a newer generation, nothing changed. `busId` is an entry at or behind the flush.
+ * `older`: `w` belongs to a newer generation; at most a position that stood exactly at the flush moved past it. `busId` is an entry at or behind the flush.
  */
 export interface OpenReply {
   readonly kind: 'opened' | 'joined' | 'older'

@@ -138,6 +138,7 @@ export class BatchRun {
       memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
       this.#ledger.owe(effectsOf(step.items), verdict.busId, 'change')
       this.#deps.metrics.applied(step.items, this.#batch.partition)
+      await this.#noteOutdated(verdict.outdatedBy, step.items)
     } else {
       this.#ledger.owe(effectsOf(step.items), NO_BUS_ENTRY, 'change')
       await this.#refuse(verdict, step.items)
@@ -165,6 +166,22 @@ export class BatchRun {
     } else if (wasWrittenAfter(memory.unknownSinceUs, items)) {
       // This watermark was taken after `w` had begun its generation, so that generation's flush stood before it.
       this.#need = { above: memory.newestGeneration, reason: 'flush-missed', edge: true }
+    }
+  }
+
+  /**
+   * Records of an older generation are met again after a restart, and their watermarks are old. One that was taken
+   * after we had met the first is new: the connector has fallen behind Redis (its table of epochs was dropped, or
+   * another process raised the generation), and what it writes fences nothing until it has passed it.
+   */
+  async #noteOutdated(outdatedBy: number | undefined, items: readonly Item[]): Promise<void> {
+    const { memory } = this
+    if (outdatedBy === undefined) {
+      if (items.length > 0) memory.outdatedSinceUs = null
+    } else if (memory.outdatedSinceUs === null) {
+      memory.outdatedSinceUs = await this.#deps.writer.redisTimeUs()
+    } else if (wasWrittenAfter(memory.outdatedSinceUs, items)) {
+      this.#need = { above: outdatedBy, reason: 'generation-behind', edge: true }
     }
   }
 

@@ -6,7 +6,7 @@ import { encodeControl } from '@lockstep/schemas'
 export interface GenerationNeed {
   /** Newest generation met where the need arose: one above it is on its way, or has to be made. */
   readonly above: number
-  readonly reason: 'redis-emptied' | 'log-gap' | 'unreadable-record' | 'flush-missed'
+  readonly reason: 'redis-emptied' | 'log-gap' | 'unreadable-record' | 'flush-missed' | 'generation-behind'
   readonly edge: boolean
 }
 

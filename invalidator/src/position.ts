@@ -13,18 +13,27 @@ export interface PartitionMemory {
   rewoundTo: bigint | null
   /** Redis time (µs) at which `w` was first found without this partition. */
   unknownSinceUs: bigint | null
+  /** Redis time (µs) at which records of a generation older than that of `w` were first met. */
+  outdatedSinceUs: bigint | null
   /** Where `w` stood after the last step that it accepted. */
   position: bigint | null
 }
 
 /** Starts with nothing remembered. */
 export function createPartitionMemory(): PartitionMemory {
-  return { newestGeneration: 0, brokenAt: null, rewoundTo: null, unknownSinceUs: null, position: null }
+  return {
+    newestGeneration: 0,
+    brokenAt: null,
+    rewoundTo: null,
+    unknownSinceUs: null,
+    outdatedSinceUs: null,
+    position: null,
+  }
 }
 
 /** What to do after `w` answered. */
 export type Verdict =
-  | { readonly kind: 'applied'; readonly busId: string }
+  | { readonly kind: 'applied'; readonly busId: string; readonly outdatedBy?: number | undefined }
   /** Everything below `below` had been applied before. */
   | { readonly kind: 'behind'; readonly below: bigint }
   /** Redis lost its last writes, or another process began again from an older flush. */

@@ -125,6 +125,45 @@ describe('invalidator: a Redis that forgets', () => {
   })
 })
 
+describe('invalidator: a connector whose generation is behind that of Redis', () => {
+  const echoNow = (): string => String(Math.round(rig.clock.nowMs() * 1000))
+
+  test.each([
+    ['a log that goes on', 0n],
+    ['a log that began again', 40n],
+  ])('%s: nothing vouches, and a generation above that of Redis is asked for', async (_log, next) => {
+    rig = await Rig.create()
+    await rig.writer.open({ generation: 9, partition: 0, next, partitions: 1 })
+    await rig.start()
+    await rig.send(0, flush(1))
+    await rig.settle()
+    await rig.send(0, productChange(1, stampAt(1, 5)), watermark(stampAt(1, 5), echoNow()))
+    await rig.settle()
+    await rig.clock.advance(1_000)
+    await rig.send(0, watermark(stampAt(1, 6), echoNow()))
+    await rig.until(() => rig.requests.length === 1)
+    expect(rig.requests[0]).toMatchObject({ above: 9, reason: 'generation-behind', edge: true })
+    expect(rig.purgedTags).toContain('product:1')
+    expect(rig.writer.state.bus.every(({ entry }) => entry.r === '')).toBe(true)
+    await rig.send(0, flush(10), watermark(stampAt(10, 6), echoNow()))
+    await rig.until(() => rig.writer.state.bus.at(-1)?.entry.r !== '')
+    expect(rig.writer.state.w?.generation).toBe(10)
+  })
+
+  test('records from before a flush that are met again ask for nothing', async () => {
+    rig = await Rig.create()
+    await rig.writer.open({ generation: 2, partition: 0, next: 40n, partitions: 1 })
+    await rig.start()
+    await rig.clock.advance(1_000)
+    await rig.send(0, flush(1))
+    for (let n = 1; n < 4; n++) {
+      await rig.send(0, productChange(1, stampAt(1, n)), watermark(stampAt(1, n), String(n)))
+      await rig.settle()
+    }
+    expect(rig.requests).toEqual([])
+  })
+})
+
 describe('invalidator: servers that fail', () => {
   test('a batch whose call to Redis fails is applied again and not committed before', async () => {
     rig = await Rig.create()

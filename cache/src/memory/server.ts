@@ -1,4 +1,4 @@
-import { compareBusIds, epochStart, type BusFence, type Stamp } from '@lockstep/schemas'
+import { compareBusIds, epochStart, generationOf, type BusFence, type Stamp } from '@lockstep/schemas'
 import { planAdvance } from '../advance-plan.ts'
 import { systemClock } from '../clock.ts'
 import {
@@ -69,16 +69,25 @@ export class MemoryServer {
     const { greatest, raises } = planAdvance(batch)
     if (greatest !== '') this.#raise('max', greatest)
     for (const [field, stamp] of raises) this.#raise(field, stamp)
-    if (batch.watermark) this.#watermark(batch.partition, batch.watermark)
-    return { kind: 'applied', busId: this.#append(nonce, w.get('last') ?? '', batch.fences) }
+    const generation = Number(w.get('g'))
+    if (batch.watermark && generationOf(batch.watermark.stamp) >= generation) {
+      this.#watermark(batch.partition, batch.watermark)
+    }
+    const newest = batch.watermark && batch.watermark.stamp > greatest ? batch.watermark.stamp : greatest
+    const isOutdated = newest !== '' && generationOf(newest) < generation
+    const busId = this.#append(nonce, w.get('last') ?? '', batch.fences)
+    return { kind: 'applied', busId, ...(isOutdated ? { outdatedBy: generation } : {}) }
   }
 
   open(flush: OpenRequest, nonce: string): OpenReply {
     const known = Number(this.#w.get('g') ?? '-1')
-    if (known > flush.generation) return { kind: 'older', busId: this.#w.get('id') ?? '' }
+    const field = `p:${flush.partition}`
+    if (known > flush.generation) {
+      if (this.#w.get(field) === `${flush.next - 1n}`) this.#w.set(field, `${flush.next}`)
+      return { kind: 'older', busId: this.#w.get('id') ?? '' }
+    }
     const isNew = known < flush.generation
     const start = epochStart(flush.generation)
-    const field = `p:${flush.partition}`
     if (isNew) {
       const { generation, partitions } = flush
       this.#w = new Map([

@@ -75,8 +75,8 @@ class RedisFenceWriter implements FenceWriter {
       ...[...raises].flat(),
     ]
     const reply = await runOne(this.#redis, call(ADVANCE, [this.#keys.watermark, this.#keys.bus], args))
-    const [kind, detail = ''] = reply as [AdvanceReply['kind'], string?]
-    if (kind === 'applied') return { kind, busId: detail }
+    const [kind, detail = '', newer = ''] = reply as [AdvanceReply['kind'], string?, string?]
+    if (kind === 'applied') return { kind, busId: detail, ...(newer === '' ? {} : { outdatedBy: Number(newer) }) }
     return kind === 'stands' ? { kind, offset: BigInt(detail) } : { kind }
   }
 

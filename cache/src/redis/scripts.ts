@@ -84,6 +84,8 @@ return redis.call('DEL', KEYS[1])
 /**
  * KEYS w, bus; ARGV partition, from, to, nonce, fences as JSON, greatest stamp of them or '', watermark stamp or '',
  * echo, partition count or '', longest bus, then pairs of (field of `w`, stamp) for classes and `*`.
+ * Stamps of an older generation fence nothing here, so a watermark of one vouches for nothing: it is passed over, and
+ * the newer generation is answered behind the id.
  */
 export const ADVANCE = script(`
 #!lua flags=allow-oom
@@ -99,9 +101,12 @@ local function raise(name, stamp)
   if not known or known < stamp then redis.call('HSET', w, name, stamp) end
 end
 redis.call('HSET', w, field, ARGV[3])
+local newest, epoch = ARGV[6], redis.call('HGET', w, '*'):sub(1, 8)
+if newest < ARGV[7] then newest = ARGV[7] end
+local isOutdated = newest ~= '' and newest:sub(1, 8) < epoch
 if ARGV[6] ~= '' then raise('max', ARGV[6]) end
 for i = 11, #ARGV, 2 do raise(ARGV[i], ARGV[i + 1]) end
-if ARGV[7] ~= '' then
+if ARGV[7] ~= '' and ARGV[7]:sub(1, 8) >= epoch then
   raise('m:' .. ARGV[1], ARGV[7])
   local echo = tonumber(redis.call('HGET', w, 'r:' .. ARGV[1]) or '')
   if ARGV[8] ~= '' and (not echo or echo < tonumber(ARGV[8])) then redis.call('HSET', w, 'r:' .. ARGV[1], ARGV[8]) end
@@ -120,21 +125,26 @@ local last = redis.call('HGET', w, 'last')
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[10], '*',
   'n', ARGV[4], 'p', last, 'f', ARGV[5], 'm', watermark, 'r', oldest)
 redis.call('HSET', w, 'last', ARGV[4], 'id', id)
-return {'applied', id}
+return {'applied', id, isOutdated and redis.call('HGET', w, 'g') or ''}
 `)
 
 /**
  * KEYS w, bus; ARGV generation, partition, next, partitions, nonce, start of the epoch, longest bus.
  * A partition that is already in this generation keeps its position unless it stands exactly at the flush: records
- * between the two have not been applied, and no fence of `*` covers them a second time.
+ * between the two have not been applied, and no fence of `*` covers them a second time. An older flush is a record
+ * like any other.
  */
 export const OPEN = script(`
 #!lua flags=allow-oom
 local w = KEYS[1]
 local generation = tonumber(redis.call('HGET', w, 'g') or '-1')
 local asked = tonumber(ARGV[1])
-if generation > asked then return {'older', redis.call('HGET', w, 'id')} end
 local field = 'p:' .. ARGV[2]
+if generation > asked then
+  local stands = redis.call('HGET', w, field)
+  if stands and tonumber(stands) == tonumber(ARGV[3]) - 1 then redis.call('HSET', w, field, ARGV[3]) end
+  return {'older', redis.call('HGET', w, 'id')}
+end
 local kind, last = 'joined', ''
 if generation < asked then
   kind = 'opened'

@@ -306,6 +306,28 @@ function registerGenerations(given: Given): void {
     expect(await given().store.bus.attach()).toEqual(before)
   })
 
+  test('records of an older generation move the position, vouch for nothing and are told so', async () => {
+    await open(given(), 0, 4n, 2)
+    const fences = [['product:*', stampAt(9), 0]] as const
+    const watermark = { stamp: stampAt(9), echo: '77', partitions: 5 }
+    expect(await given().writer.advance(step(4n, 6n, { fences, watermark }))).toMatchObject({
+      kind: 'applied',
+      outdatedBy: 2,
+    })
+    expect(await given().store.bus.attach()).toMatchObject({ watermark: '', echo: '' })
+    expect((await given().writer.advance(step(6n, 6n))).kind).toBe('applied')
+    const current = { stamp: epochStart(2), echo: '88', partitions: 1 }
+    const reply = await given().writer.advance(step(6n, 7n, { watermark: current }))
+    expect(reply).toEqual({ kind: 'applied', busId: reply.kind === 'applied' ? reply.busId : '' })
+    expect(await given().store.bus.attach()).toMatchObject({ watermark: epochStart(2), echo: '88' })
+  })
+
+  test('an older flush moves a partition only from exactly before it', async () => {
+    await open(given(), 0, 4n, 2)
+    expect((await open(given(), 0, 5n, 1)).kind).toBe('older')
+    expect((await given().writer.advance(step(5n, 6n))).kind).toBe('applied')
+  })
+
   test('a flush met again moves a partition only from exactly before it', async () => {
     await open(given(), 0, 3n)
     expect((await open(given(), 0, 9n)).kind).toBe('joined')

@@ -55,6 +55,14 @@ export function registerFenceWriterContract(name: string, create: FenceWriterFac
       expect(await writer.advance(step(10n, 11n))).toEqual({ kind: 'unknown' })
     })
 
+    test('records of an older generation move the position and are told so', async () => {
+      const writer = await opened()
+      const watermark = { stamp: stamp(2, 9), echo: '1700000000000000', partitions: 2 }
+      expect(await writer.advance(step(10n, 12n, { watermark }))).toMatchObject({ kind: 'applied', outdatedBy: 3 })
+      await writer.open({ generation: 2, partition: 0, next: 13n, partitions: 2 })
+      expect((await writer.advance(step(13n, 14n))).kind).toBe('applied')
+    })
+
     test('advance takes exactly the step that begins where w stands', async () => {
       const writer = await opened()
       expect(await writer.advance(step(11n, 12n))).toEqual({ kind: 'stands', offset: 10n })

@@ -50,7 +50,10 @@ export class MemoryFenceWriter implements FenceWriter {
     if (stands !== batch.from) return Promise.resolve({ kind: 'stands', offset: stands })
     w.positions.set(batch.partition, batch.to)
     for (const [tag, text] of batch.fences) raise(w, tag as Tag, text as Stamp)
-    if (batch.watermark !== undefined) {
+    const stamps = [...batch.fences.map(([, text]) => text), batch.watermark?.stamp ?? '']
+    const newest = stamps.reduce((a, b) => (a < b ? b : a), '') as Stamp | ''
+    const isOutdated = newest !== '' && generationOf(newest) < w.generation
+    if (batch.watermark !== undefined && generationOf(batch.watermark.stamp) >= w.generation) {
       const { stamp, echo, partitions } = batch.watermark
       const known = w.watermarks.get(batch.partition)
       w.watermarks.set(batch.partition, {
@@ -59,13 +62,17 @@ export class MemoryFenceWriter implements FenceWriter {
       })
       w.partitions = partitions
     }
-    return Promise.resolve({ kind: 'applied', busId: this.#append(w, batch.fences) })
+    const busId = this.#append(w, batch.fences)
+    return Promise.resolve({ kind: 'applied', busId, ...(isOutdated ? { outdatedBy: w.generation } : {}) })
   }
 
   open({ generation, partition, next, partitions }: OpenRequest): Promise<OpenReply> {
     const { w } = this.state
     const lastId = this.state.bus.at(-1)?.id ?? '0-0'
-    if (w !== null && w.generation > generation) return Promise.resolve({ kind: 'older', busId: lastId })
+    if (w !== null && w.generation > generation) {
+      if (w.positions.get(partition) === next - 1n) w.positions.set(partition, next)
+      return Promise.resolve({ kind: 'older', busId: lastId })
+    }
     if (w?.generation === generation) {
       // A flush that was sent twice must not carry a known position past records that were never applied.
       const stands = w.positions.get(partition)
