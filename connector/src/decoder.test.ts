@@ -73,6 +73,26 @@ describe('connector/decoder', () => {
     expect(rows[0]?.after).toEqual({ id: '2', category_id: '6' })
   })
 
+  test('a partition whose identity is not the full one of its root leaves old values unknown', () => {
+    const { rows, feed } = open()
+    feed(
+      pgoutput.relation(7, 'public.products', ['*id', '*category_id', '*body']),
+      pgoutput.row('update', 7, { new: ['1', '6', 'b'] }),
+      pgoutput.row('update', 7, { key: ['1', null, null], new: ['2', '6', 'b'] }),
+      pgoutput.row('delete', 7, { key: ['1', null, null] }),
+    )
+    expect(rows.map(({ before }) => before)).toEqual([{}, { id: '1' }, { id: '1' }])
+  })
+
+  test('an update without an old tuple copies a key that spans the whole row', () => {
+    const { rows, feed } = open(new Map([['public.products', ['id', 'category_id']]]))
+    feed(
+      pgoutput.relation(7, 'public.products', ['*id', '*category_id']),
+      pgoutput.row('update', 7, { new: ['1', '6'] }),
+    )
+    expect(rows[0]?.before).toEqual({ id: '1', category_id: '6' })
+  })
+
   test('under a full identity NULL is NULL and unchanged TOAST is absent', () => {
     const { rows, feed } = open()
     feed(

@@ -12,7 +12,11 @@ export interface RelationPlan {
   readonly rules: TableRules
   /** Per column of the tuple: its name when it is wanted, else null. */
   readonly wanted: readonly (string | null)[]
-  /** Wanted columns of the replica identity. */
+  /**
+   * Wanted columns that an update without an old tuple left alone. None under REPLICA IDENTITY FULL, which always sends
+   * one: its absence means that the row lies in a partition, whose own identity is another than that of the root
+   * described here.
+   */
   readonly identity: readonly string[]
   readonly inIdentity: readonly boolean[]
   /** Columns whose values order this table's records in the log. */
@@ -60,7 +64,7 @@ function planOf(rules: TableRules, { names, inIdentity, primaryKey }: RelationCo
     table: rules.table,
     rules,
     wanted: names.map((name) => (wantedNames.has(name) ? name : null)),
-    identity: identityNames.filter((name) => wantedNames.has(name)),
+    identity: isFull && known.length < names.length ? [] : identityNames.filter((name) => wantedNames.has(name)),
     inIdentity,
     key,
     missing: rules.columns.filter((name) => !names.includes(name)),
@@ -83,7 +87,8 @@ export function readTuple(reader: PgoutputReader, plan: RelationPlan, kind: Tupl
     const format = reader.uint8()
     const name = kind === 'row' || inIdentity[index] === true ? (wanted[index] ?? null) : null
     if (format === NULL) {
-      if (name !== null) row[name] = null
+      // No identity but the full one may hold NULL, and that comes as a whole row: in a key tuple it is a placeholder.
+      if (name !== null && kind === 'row') row[name] = null
     } else if (format === TEXT) {
       const length = reader.uint32()
       if (name === null) reader.skip(length)
