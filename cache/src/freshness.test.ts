@@ -48,6 +48,18 @@ describe('cache/freshness', () => {
     freshness = new Freshness(clocks)
   })
 
+  test('a machine suspended while the time of Redis is on its way vouches for nothing', async () => {
+    await clocks.sample(freshness)
+    freshness.applied(clocks.echo())
+    await freshness.sample(() => {
+      const timeUs = BigInt(Math.round(clocks.redis() * 1000))
+      clocks.wallOffset += 3_600_000
+      clocks.redisOffset += 3_600_000
+      return Promise.resolve(timeUs)
+    })
+    expect(freshness.ageMs(clocks.now())).toBeNull()
+  })
+
   test('without a sample or without an echo nothing vouches', async () => {
     freshness.applied(clocks.echo())
     expect(freshness.ageMs(clocks.now())).toBeNull()

@@ -13,7 +13,7 @@ interface Mapping {
   readonly floor: number
   /** Monotonic ms of the sample. */
   readonly at: number
-  /** Wall − monotonic at the sample, ms. */
+  /** Wall − monotonic before the sample, ms. */
   readonly skew: number
 }
 
@@ -37,13 +37,15 @@ export class Freshness {
   /** Maps Redis time anew. A failed sample keeps the old mapping: monotonic clocks go on without Redis. */
   async sample(timeUs: () => Promise<bigint>): Promise<void> {
     const before = this.#clock.now()
+    const skew = this.#clock.wall() - before
     const timeMs = Number(await timeUs()) / 1000
     const after = this.#clock.now()
     const next = {
       offset: timeMs - before,
       floor: timeMs - after,
       at: after,
-      skew: this.#clock.wall() - after,
+      // From before the request: a suspension while the answer is on its way is then a jump like any other.
+      skew,
     }
     const previous = this.#mapping
     // Redis' clock went back: echoes from before would look younger than they are, so only ones from behind that time count.
