@@ -50,9 +50,7 @@ export class MemoryFenceWriter implements FenceWriter {
     if (stands !== batch.from) return Promise.resolve({ kind: 'stands', offset: stands })
     w.positions.set(batch.partition, batch.to)
     for (const [tag, text] of batch.fences) raise(w, tag as Tag, text as Stamp)
-    const stamps = [...batch.fences.map(([, text]) => text), batch.watermark?.stamp ?? '']
-    const newest = stamps.reduce((a, b) => (a < b ? b : a), '') as Stamp | ''
-    const isOutdated = newest !== '' && generationOf(newest) < w.generation
+    const isOutdated = generationOf(newestOf(batch)) < w.generation
     if (batch.watermark !== undefined && generationOf(batch.watermark.stamp) >= w.generation) {
       const { stamp, echo, partitions } = batch.watermark
       const known = w.watermarks.get(batch.partition)
@@ -133,6 +131,13 @@ export class MemoryFenceWriter implements FenceWriter {
     this.onAppend?.()
     return id
   }
+}
+
+/** The newest stamp of a batch; without any, one that no generation is newer than. */
+function newestOf({ fences, watermark }: AdvanceBatch): Stamp {
+  const stamps = [...fences.map(([, text]) => text as Stamp), ...(watermark === undefined ? [] : [watermark.stamp])]
+  const [first = 'f'.repeat(ZERO_STAMP.length) as Stamp] = stamps
+  return stamps.reduce(maxStamp, first)
 }
 
 /** The least of texts of one length; '' while any of them is unknown. */
