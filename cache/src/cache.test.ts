@@ -1,4 +1,4 @@
-import type { Tag } from '@lockstep/schemas'
+import { generationOf, stampOf, type Clock, type Tag } from '@lockstep/schemas'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createCache } from './cache.ts'
 import { settle } from './testing/fake-clock.ts'
@@ -225,6 +225,26 @@ describe('cache/contract', () => {
     await world.clock.advance(100)
     await early
     expect(await late).toMatchObject({ version: 2 })
+  })
+
+  test('a token of an older generation still demands its clock', async () => {
+    const process = await world.process()
+    const writersGeneration = generationOf(world.pipeline.stamp)
+    await world.pipeline.open()
+    await world.beat()
+    expect(await process.products.get('1')).toMatchObject({ version: 1 })
+    world.write('1')
+    const token = stampOf(writersGeneration, world.pipeline.commit().slice(8) as Clock)
+    expect(await process.products.read('1', { token })).toMatchObject({ value: { version: 2 } })
+  })
+
+  test('a token of an epoch that this process does not know stamps no load', async () => {
+    const process = await world.process()
+    const token = stampOf(9, `${'f'.repeat(15)}0ffff` as Clock)
+    expect(await process.products.get('1', { token })).toMatchObject({ version: 1 })
+    await world.change('1')
+    expect(await process.products.get('1')).toMatchObject({ version: 2 })
+    expect(await process.products.get('1', { token })).toMatchObject({ version: 2 })
   })
 
   test('with a token nothing older is accepted from any layer', async () => {

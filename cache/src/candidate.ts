@@ -1,6 +1,7 @@
 import type { Stamp } from '@lockstep/schemas'
 import { survived, type CacheContext } from './context.ts'
 import { dependenciesOf, type Dependencies } from './dependencies.ts'
+import { isBelowToken } from './token.ts'
 import { decodeValue, type StoredValue } from './value-format.ts'
 
 /** What a reader demands of a value from Redis. */
@@ -30,7 +31,7 @@ export function isVouchedFor(context: CacheContext, maxStalenessMs: number): boo
 /** Judges the text of a value from Redis. Null = a miss. Once it has answered, the value is to be used in the same tick. */
 export async function accept(context: CacheContext, text: string | null, demand: Demand): Promise<Accepted | null> {
   const value = text === null ? null : decodeValue(text)
-  if (!value || (demand.token !== null && value.stamp < demand.token)) return null
+  if (!value || isBelowToken(value.stamp, demand.token)) return null
   const dependencies = dependenciesOf(value.tags.map(([tag]) => tag))
   const { mirror, ring } = context.knowledge
   let fencesReadAt: number | null = null

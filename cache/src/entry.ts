@@ -1,4 +1,4 @@
-import { maxStamp, ZERO_STAMP, type Stamp } from '@lockstep/schemas'
+import { generationOf, type Stamp } from '@lockstep/schemas'
 import { accept, isVouchedFor, type Accepted, type Demand } from './candidate.ts'
 import { survived, type CacheContext } from './context.ts'
 import { checkTag, declareTags, dependenciesOf } from './dependencies.ts'
@@ -9,6 +9,7 @@ import { Flights, type Flight } from './flight.ts'
 import type { LocalRecord } from './l1/local-cache.ts'
 import { localResult, resultOf, type Arrival, type Outcome } from './outcome.ts'
 import type { LeaseReply } from './store.ts'
+import { isBelowToken } from './token.ts'
 import type { Codec, Entry, EntryDefinition, ReadOptions, ReadResult } from './types.ts'
 import { decodeValue } from './value-format.ts'
 
@@ -87,7 +88,7 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
   /** The hit path: expiry, contract and token, two clock reads in all. */
   #isHit(record: LocalRecord, now: number, token: Stamp | null | undefined): boolean {
     if (record.expiresAt <= now) return false
-    if (token && record.stamp < token) return false
+    if (isBelowToken(record.stamp, token)) return false
     return this.#context.unsafe.ignoreFreshness === true || this.#context.freshness.isWithin(now, this.#maxStalenessMs)
   }
 
@@ -96,7 +97,8 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     checkTag(key)
     const token = options?.token ?? null
     const arrivedAt = knowledge.ring.sequence
-    if (token !== null) knowledge.learn(token)
+    // A token of another epoch (a database made anew under this name) would stamp loads with what no fence ever reaches.
+    if (token !== null && generationOf(token) === knowledge.generation) knowledge.learn(token)
     const reader: Arrival = { key, token, maxStalenessMs: this.#maxStalenessMs, sequence: arrivedAt, at: clock.now() }
     try {
       const { outcome, isShared } = await this.#flights.join(reader, (flight) => this.#fly(flight, reader, args))
@@ -259,14 +261,13 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
   /** What is left past its contract; never below the reader's token, never what a known fence covers. */
   async #stale(reader: Arrival): Promise<ReadResult<V> | null> {
     const { l1, clock, knowledge } = this.#context
-    const least = reader.token ?? ZERO_STAMP
     const record = l1.peek(reader.key)
-    if (record && maxStamp(record.stamp, least) === record.stamp) {
+    if (record && !isBelowToken(record.stamp, reader.token)) {
       return { ...localResult<V>(record, clock.now()), layer: 'stale', stale: true }
     }
     const text = await this.#stored(reader.key)
     const value = text === null ? null : decodeValue(text)
-    if (!value || value.stamp < least) return null
+    if (!value || isBelowToken(value.stamp, reader.token)) return null
     const tags = value.tags.map(([tag]) => tag)
     if (knowledge.mirror.covers(dependenciesOf(tags), value.stamp)) return null
     const redisNowMs = this.#context.freshness.redisNowMs(clock.now()) ?? clock.wall()

@@ -2,6 +2,7 @@ import { ZERO_STAMP, type Stamp } from '@lockstep/schemas'
 import type { Dependencies } from './dependencies.ts'
 import type { FenceRing } from './fence-ring.ts'
 import type { LocalRecord } from './l1/local-cache.ts'
+import { isBelowToken } from './token.ts'
 import type { ReadResult } from './types.ts'
 
 /** What a flight brought back. */
@@ -37,7 +38,7 @@ export interface Arrival {
  */
 export function satisfies(outcome: Outcome, reader: Arrival, ring: FenceRing): boolean {
   const stamp = outcome.stamp ?? ZERO_STAMP
-  if (reader.token !== null && stamp < reader.token) return false
+  if (isBelowToken(stamp, reader.token)) return false
   if (reader.at - outcome.asOf > reader.maxStalenessMs) return false
   return !ring.conflicts({ since: outcome.knownAt, until: reader.sequence }, outcome.dependencies, stamp)
 }
