@@ -150,6 +150,10 @@ class LockstepCache implements Cache {
     return knowledge.mirror.raisedAfter(dependenciesOf(tags), clock.now() - ms)
   }
 
+  isOvertaken(tags: readonly string[], stamp: Stamp): boolean {
+    return this.#context.knowledge.mirror.covers(dependenciesOf(tags), stamp)
+  }
+
   stats(): CacheStats {
     const { counters, l1, knowledge, admission } = this.#context
     return {

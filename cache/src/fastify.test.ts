@@ -2,6 +2,7 @@ import { encodeSurrogateKey, type Tag } from '@lockstep/schemas'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fastifyLockstep, type FastifyLockstepOptions } from './fastify.ts'
+import { settle } from './testing/fake-clock.ts'
 import { createWorld, type Process, type World } from './testing/world.ts'
 import { signToken } from './token.ts'
 
@@ -117,6 +118,18 @@ describe('cache/fastify', () => {
     expect(await lifetime()).toBe('max-age=1')
     await world.clock.advance(10_000)
     expect(await lifetime()).toBe('max-age=1')
+  })
+
+  test('an answer that took longer than the rebound, and whose tag was fenced meanwhile, is not stored', async () => {
+    const answerLoad = process.holdLoads()
+    const pending = app.inject('/products/1')
+    await settle()
+    await world.change('1')
+    await world.beat(1_100)
+    answerLoad()
+    const { headers } = await pending
+    expect(headers['cache-control']).toBe('no-store')
+    for (const name of ['surrogate-key', 'cdn-cache-control']) expect(headers[name]).toBeUndefined()
   })
 
   test.each([

@@ -72,14 +72,16 @@ interface Summary {
   readonly isStale: boolean
 }
 
-function summaryOf(results: readonly ReadResult<unknown>[]): Summary {
+function summaryOf(results: readonly ReadResult<unknown>[], cache: Cache): Summary {
   const stamps = results.map(({ stamp }) => stamp)
   const isStamped = stamps.every((stamp) => stamp !== null)
   return {
     tags: [...new Set(results.flatMap(({ tags }) => tags))],
     stamp: isStamped ? stamps.reduce((least, stamp) => (stamp < least ? stamp : least)) : null,
     layer: LAYERS[Math.max(...results.map(({ layer }) => LAYERS.indexOf(layer)))] ?? 'load',
-    isStale: results.some(({ stale }) => stale),
+    // What a slow answer was read from may have changed since, and the second purge for that may be over: an edge must
+    // not keep it even for a second.
+    isStale: results.some(({ stale, tags, stamp }) => stale || (stamp !== null && cache.isOvertaken(tags, stamp))),
   }
 }
 
@@ -93,10 +95,10 @@ function surrogateKeys(tags: readonly string[]): string {
 const isPersonal = (request: FastifyRequest): boolean =>
   request.headers.authorization !== undefined || request.headers.cookie !== undefined
 
-function edgeSeconds(options: FastifyLockstepOptions, reply: FastifyReply, tags: readonly string[]): number {
+function edgeSeconds(options: FastifyLockstepOptions, reply: FastifyReply, { tags, stamp }: Summary): number {
   const { cache, reboundMs = DEFAULT_REBOUND_MS } = options
   const age = cache.freshnessAgeMs()
-  const isDoubtful = age === null || age > cache.maxStalenessMs / 2
+  const isDoubtful = stamp === null || age === null || age > cache.maxStalenessMs / 2
   if (isDoubtful || cache.fencedWithin(tags, reboundMs)) return CAUTIOUS_TTL_SECONDS
   if (reply.statusCode === 404) return options.notFoundTtlSeconds ?? DEFAULT_NOT_FOUND_TTL_SECONDS
   return options.edgeTtlSeconds ?? DEFAULT_EDGE_TTL_SECONDS
@@ -116,7 +118,7 @@ function allowStoring(options: FastifyLockstepOptions, reply: FastifyReply, summ
     return false
   }
   reply.header('surrogate-key', keys)
-  reply.header('cdn-cache-control', `max-age=${edgeSeconds(options, reply, summary.tags)}`)
+  reply.header('cdn-cache-control', `max-age=${edgeSeconds(options, reply, summary)}`)
   reply.header('cache-control', 'public, max-age=0, must-revalidate')
   return true
 }
@@ -150,7 +152,7 @@ function describe(options: FastifyLockstepOptions, request: FastifyRequest, repl
   if (audience === 'one person') forbidStoring(reply, 'private, no-store')
   if (audience === 'nobody') forbidStoring(reply, 'no-store')
   if (results.length === 0) return null
-  const summary = summaryOf(results)
+  const summary = summaryOf(results, options.cache)
   reply.header('cache-status', LAYER_STATUS[summary.layer])
   if (summary.stamp !== null) reply.header('lockstep-stamp', summary.stamp)
   return audience === 'anyone' && allowStoring(options, reply, summary) ? summary : null

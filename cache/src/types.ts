@@ -205,6 +205,8 @@ export interface Cache {
   freshnessAgeMs(): number | null
   /** Whether one of the tags was, or may have been, fenced within the last `ms`. */
   fencedWithin(tags: readonly string[], ms: number): boolean
+  /** Whether a fence newer than the stamp is known for one of the tags: what was read at that stamp is from before a change. */
+  isOvertaken(tags: readonly string[], stamp: Stamp): boolean
   stats(): CacheStats
   /** Listens to applied bus entries; call the result to stop. */
   onInvalidated(listener: InvalidationListener): () => void
