@@ -44,7 +44,8 @@ function textOf(value: unknown): string {
 export function defineErrors<Table extends ErrorTable>(_room: string, table: Table) {
   return (code: keyof Table & `LOCKSTEP_${string}`, context: Record<string, unknown> = {}, cause?: unknown) => {
     const row = table[code] as ErrorRow
-    const text = `${row.message}. ${row.remedy}`
+    // A message that ends with a list stands on lines of its own.
+    const text = row.message.endsWith('\n') ? row.message + row.remedy : `${row.message}. ${row.remedy}`
     const message = text.replaceAll(/\{(\w+)\}/g, (_match, name: string) => textOf(context[name]))
     return new LockstepError(code, message, { disposition: row.disposition, context, cause })
   }

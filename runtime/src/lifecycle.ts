@@ -93,7 +93,10 @@ export class Lifecycle {
     this.#process.on('uncaughtException', onCrash)
     this.#process.on('unhandledRejection', onCrash)
     // Not awaited: a start that hangs must not keep a signal from ending the process.
-    this.#startEach().catch((error: unknown) => this.fail(error))
+    this.#startEach().catch((error: unknown) => {
+      // What a start meets while everything is being stopped is a consequence of the stop, not a failure.
+      if (!this.draining) this.fail(error)
+    })
     await this.#finished.promise
     const clean = await this.stop()
     this.#process.exit(this.#exitCode === 0 && !clean ? 1 : this.#exitCode)
