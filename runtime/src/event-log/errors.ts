@@ -20,7 +20,7 @@ export const LOG_ERRORS = {
   LOCKSTEP_LOG_UNREACHABLE: {
     disposition: 'transient',
     message: 'no Kafka broker of {brokers} answers',
-    remedy: 'Check the addresses and that the advertised listeners can be reached from here.',
+    remedy: 'Check the addresses (LOCKSTEP_KAFKA_BROKERS) and that the advertised listeners can be reached from here.',
   },
   LOCKSTEP_LOG_PRODUCE: {
     disposition: 'transient',

@@ -20,7 +20,9 @@ describe('a log whose brokers do not answer', () => {
     const started = performance.now()
     const expected = { code: 'LOCKSTEP_LOG_UNREACHABLE', disposition: 'transient' }
     await expect(ensureTopics(connection, { t: 1 })).rejects.toMatchObject(expected)
-    await expect(ensureTopics(connection, { t: 1 })).rejects.toThrow(`${brokers[0]} answers. Check the addresses`)
+    await expect(ensureTopics(connection, { t: 1 })).rejects.toThrow(
+      `${brokers[0]} answers. Check the addresses (LOCKSTEP_KAFKA_BROKERS)`,
+    )
     const log = createKafkaLog(connection)
     const record = { key: null, value: Buffer.alloc(1) }
     const consumed = log.consume({ topic: 't', group: 'g' }, () => Promise.resolve())
