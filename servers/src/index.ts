@@ -4,6 +4,8 @@ export { freePort } from './free-port.ts'
 export { startKafka, type KafkaOptions, type KafkaServer } from './kafka.ts'
 export { startPostgres, type PostgresOptions, type PostgresServer, type RestartMode } from './postgres.ts'
 export { startRedis, type RedisOptions, type RedisServer } from './redis.ts'
+export { childrenOf, isRunning } from './processes.ts'
+export { guard, type Guarded } from './reaper.ts'
 export type { RunningServer, ServerNeeds } from './server.ts'
 export {
   ensureVarnish,
