@@ -47,6 +47,8 @@ export class Acks {
     this.#stopped = true
     this.#wake.abort(WOKEN)
     await this.#running
+    // Never acknowledged: nobody waits for it, and Redis may not even be connected.
+    if (this.#position === null) return
     await this.#bus.withdraw(this.#processId).catch(this.#failed)
   }
 
