@@ -4,7 +4,7 @@ import { createKafkaLog, createLogger, createMetrics, systemTime } from '@lockst
 import type { EventLog, Logger, MetricsRegistry } from '@lockstep/runtime'
 import { RulesError, parseRules } from '@lockstep/schemas'
 import type { RuleSet } from '@lockstep/schemas'
-import { connectRedis } from './adapters/redis.ts'
+import { connectRedis, untilReady } from './adapters/redis.ts'
 import type { InvalidatorConfig } from './config.ts'
 import { fail } from './errors.ts'
 import { Invalidator } from './invalidator.ts'
@@ -55,6 +55,8 @@ export async function startInvalidator(config: InvalidatorConfig, deps: StartDep
     redis.disconnect()
   }
   try {
+    // Else the first echo fails only because the connection does not stand yet.
+    await untilReady(redis, config.redisTimeoutMs)
     await invalidator.start()
   } catch (error) {
     await close()

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Logger } from '@lockstep/runtime'
 import { Redis } from 'ioredis'
 
@@ -38,4 +39,11 @@ export function connectRedis({ url, timeoutMs, logger }: RedisOptions): Redis {
     isDown = false
   })
   return redis
+}
+
+/** Waits until the client may be used, at most `withinMs`; an absent Redis is no fault here, every command says so. */
+export async function untilReady(redis: Redis, withinMs: number): Promise<void> {
+  const late = AbortSignal.timeout(withinMs)
+  // Rejects at the deadline and at an `error` event, which is a refused connection.
+  if (redis.status !== 'ready') await once(redis, 'ready', { signal: late }).catch(() => undefined)
 }
