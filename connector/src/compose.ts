@@ -5,7 +5,7 @@ import { parseRules, RulesError } from '@lockstep/schemas'
 import type { RuleSet } from '@lockstep/schemas'
 import { createPgSource } from './adapters/source.ts'
 import type { StreamTuning } from './adapters/replication-stream.ts'
-import type { Check } from './check.ts'
+import { refusalOf, type Check } from './check.ts'
 import type { ConnectorConfig } from './config.ts'
 import { createConnector } from './connector.ts'
 import type { ConnectorStatus } from './connector.ts'
@@ -47,11 +47,12 @@ export async function startConnector(config: ConnectorConfig, deps: StartDeps = 
   const { namespace } = config
   const log =
     deps.log ?? createKafkaLog({ brokers: config.kafkaBrokers, namespace, clientId: `${namespace}-connector`, logger })
+  const source = createPgSource({ url: config.databaseUrl, ...config, tuning: deps.unsafe })
   const connector = createConnector({
     config,
     rules,
     log,
-    source: createPgSource({ url: config.databaseUrl, ...config, tuning: deps.unsafe }),
+    source,
     memoryLog: deps.memoryLog ?? false,
     metrics: deps.metrics,
     logger,
@@ -59,6 +60,9 @@ export async function startConnector(config: ConnectorConfig, deps: StartDeps = 
   })
   const stop = async (): Promise<void> => {
     await connector.stop()
+    await source.cleanUp().catch((error: unknown) => {
+      logger.warn({ err: error }, `the publication stays: DROP PUBLICATION "${config.publication}";`)
+    })
     if (deps.log === undefined) await log.close()
   }
   deps.signal?.addEventListener('abort', () => void stop(), { once: true })
@@ -85,6 +89,23 @@ export async function checkSource(config: ConnectorConfig, rules: RuleSet): Prom
   } catch (error) {
     return await runPreflight({ facts: () => Promise.reject(error as Error) }, rules, config)
   }
+}
+
+/** Says how `assertSource` judges. */
+export interface AssertOptions {
+  /** Instead of reading `rulesFile`. */
+  readonly rules?: RuleSet | undefined
+  /** An unreachable database is no fault: the connector will wait for it. */
+  readonly mayBeAway?: boolean | undefined
+}
+
+/** Refuses a source that is not ready, before anything is made anywhere. @throws LOCKSTEP_CON_PREFLIGHT with every fault. */
+export async function assertSource(config: ConnectorConfig, options: AssertOptions = {}): Promise<void> {
+  const checks = await checkSource(config, options.rules ?? (await readRules(config.rulesFile)))
+  const isAway =
+    options.mayBeAway === true && checks.some((check) => check.name === 'reachable' && check.severity === 'error')
+  const refusal = isAway ? undefined : refusalOf(checks)
+  if (refusal) throw refusal
 }
 
 async function readRules(path: string): Promise<RuleSet> {

@@ -43,7 +43,7 @@ export const CONNECTOR_CONFIG = {
     env: 'LOCKSTEP_CONNECTOR_TEMPORARY_SLOT',
     type: Type.Boolean(),
     default: false,
-    desc: 'Use a slot that vanishes with the connection; every connection then begins a new generation.',
+    desc: 'Use a slot that vanishes with the connection, and drop at the end a publication made at the start; every connection then begins a new generation.',
   },
   kafkaBrokers: {
     env: 'LOCKSTEP_KAFKA_BROKERS',

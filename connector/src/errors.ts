@@ -5,7 +5,7 @@ export const CONNECTOR_ERRORS = {
   LOCKSTEP_CON_PREFLIGHT: {
     disposition: 'config',
     message: 'the source database is not ready:\n  {faults}\n',
-    remedy: 'Apply every remedy listed, then start again; `lockstep doctor` repeats the checks',
+    remedy: 'Apply what stands below each fault, then start again; `lockstep doctor` repeats the checks.',
   },
   LOCKSTEP_CON_UNREACHABLE: {
     disposition: 'transient',

@@ -1,4 +1,11 @@
-export { checkSource, startConnector, type RunningConnector, type StartDeps } from './compose.ts'
+export {
+  assertSource,
+  checkSource,
+  startConnector,
+  type AssertOptions,
+  type RunningConnector,
+  type StartDeps,
+} from './compose.ts'
 export { CONNECTOR_CONFIG, type ConnectorConfig } from './config.ts'
 export { createConnector, type Connector, type ConnectorDeps, type ConnectorStatus } from './connector.ts'
 export { CONNECTOR_ERRORS } from './errors.ts'

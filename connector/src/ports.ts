@@ -109,6 +109,7 @@ export interface CatalogFacts {
   /** What IDENTIFY_SYSTEM says on a replication connection; an error's text where it was refused. */
   readonly replication: ServerIdentity | string
   readonly role: string
+  readonly database: string
   readonly mayReplicate: boolean
   readonly mayCreate: boolean
   readonly hasEpochTable: boolean

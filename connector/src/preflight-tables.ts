@@ -27,7 +27,7 @@ function columnsCheck({ table, columns }: TableRules, found: TableFacts): Check 
   return check('rule-columns', missing.length === 0, `${table} has every column that rules name`, {
     severity: 'error',
     message: `${table} has no column ${missing.join(', ')}`,
-    remedy: 'mend the rules or add the column',
+    remedy: 'correct the name in the rules, or add the column to the table',
   })
 }
 
@@ -104,5 +104,10 @@ function kindChecks({ table }: TableRules, found: TableFacts): Check[] {
 /** Quotes `schema.table` for SQL. */
 export function quoteTable(table: string): string {
   const dot = table.indexOf('.')
-  return [table.slice(0, dot), table.slice(dot + 1)].map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
+  return [table.slice(0, dot), table.slice(dot + 1)].map(quoteName).join('.')
+}
+
+/** Quotes one name for SQL. */
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
 }

@@ -2,7 +2,10 @@ import type { RuleSet } from '@lockstep/schemas'
 import { check, ok } from './check.ts'
 import type { Check, PreflightConfig } from './check.ts'
 import type { Catalog, CatalogFacts } from './ports.ts'
-import { tableChecks } from './preflight-tables.ts'
+import { quoteName, quoteTable, tableChecks } from './preflight-tables.ts'
+
+const DATABASE_REMEDY =
+  'check that the server runs, and the host, port, role, password and database in the URL of the database'
 
 /** Reads the catalog and judges it. An unreachable database is a finding, not a rejection. */
 export async function runPreflight(
@@ -15,9 +18,7 @@ export async function runPreflight(
     facts = await catalog.facts([...rules.tables.keys()])
   } catch (error) {
     const message = `the database cannot be asked: ${error instanceof Error ? error.message : String(error)}`
-    return [
-      { name: 'reachable', severity: 'error', message, remedy: 'check LOCKSTEP_CONNECTOR_DATABASE_URL and the server' },
-    ]
+    return [{ name: 'reachable', severity: 'error', message, remedy: DATABASE_REMEDY }]
   }
   return judgeFacts(facts, rules, config)
 }
@@ -29,7 +30,7 @@ export function judgeFacts(facts: CatalogFacts, rules: RuleSet, config: Prefligh
     ...serverChecks(facts),
     ...identityChecks(facts),
     ...slotChecks(facts, config),
-    ...publicationChecks(facts, config),
+    ...publicationChecks(facts, rules, config),
     ...tableChecks(facts, rules, config),
   ]
 }
@@ -37,9 +38,11 @@ export function judgeFacts(facts: CatalogFacts, rules: RuleSet, config: Prefligh
 const error = (message: string, remedy: string) => ({ severity: 'error', message, remedy }) as const
 const warn = (message: string, remedy: string) => ({ severity: 'warn', message, remedy }) as const
 
+const createRight = ({ database, role }: CatalogFacts): string =>
+  `GRANT CREATE ON DATABASE ${quoteName(database)} TO ${quoteName(role)};`
+
 function serverChecks(facts: CatalogFacts): Check[] {
   const major = Math.floor(facts.serverVersion / 10_000)
-  const createRight = `GRANT CREATE ON DATABASE current_database_name TO "${facts.role}";`
   return [
     check(
       'server-version',
@@ -63,7 +66,7 @@ function serverChecks(facts: CatalogFacts): Check[] {
       'epoch-table',
       facts.hasEpochTable || facts.mayCreate,
       'the table lockstep.epoch exists or may be created',
-      error(`the role ${facts.role} may not create the schema lockstep`, createRight),
+      error(`the role ${facts.role} may not create the schema lockstep`, createRight(facts)),
     ),
     check(
       'slot-wal-size',
@@ -89,7 +92,7 @@ function identityChecks(facts: CatalogFacts): Check[] {
   const { sql, replication } = facts
   const right = error(
     `the role ${facts.role} may not replicate`,
-    `ALTER ROLE "${facts.role}" WITH REPLICATION; on Amazon RDS: GRANT rds_replication TO "${facts.role}";`,
+    `ALTER ROLE ${quoteName(facts.role)} WITH REPLICATION; on Amazon RDS: GRANT rds_replication TO ${quoteName(facts.role)};`,
   )
   const checks = [check('replication-right', facts.mayReplicate, `the role ${facts.role} may replicate`, right)]
   if (typeof replication === 'string') {
@@ -160,17 +163,19 @@ function slotChecks(facts: CatalogFacts, config: PreflightConfig): Check[] {
   return [...checks, check('free-sender', hasSender, `${freeSenders} WAL senders are free`, full)]
 }
 
-function publicationChecks(facts: CatalogFacts, config: PreflightConfig): Check[] {
+function createPublication(name: string, rules: RuleSet): string {
+  const tables = [...rules.tables.keys()].map(quoteTable).join(', ')
+  return `CREATE PUBLICATION ${quoteName(name)} FOR TABLE ${tables} WITH (publish_via_partition_root = true);`
+}
+
+function publicationChecks(facts: CatalogFacts, rules: RuleSet, config: PreflightConfig): Check[] {
   const { publication } = facts
   if (publication === undefined) {
     const bad = config.createPublication
-      ? error(
-          `the role ${facts.role} may not create the publication`,
-          'grant CREATE on the database and ownership of the tables',
-        )
+      ? error(`the role ${facts.role} may not create the publication`, createRight(facts))
       : error(
           `the publication ${config.publication} does not exist`,
-          'create it or set LOCKSTEP_CONNECTOR_CREATE_PUBLICATION=true',
+          `${createPublication(config.publication, rules)} or set LOCKSTEP_CONNECTOR_CREATE_PUBLICATION=true`,
         )
     const mayCreate = config.createPublication && facts.mayCreate
     return [check('publication', mayCreate, 'the publication will be created', bad)]

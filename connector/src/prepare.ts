@@ -1,7 +1,7 @@
 import type { EventLog, Logger, TimeSource } from '@lockstep/runtime'
 import type { RuleSet } from '@lockstep/schemas'
+import { refusalOf } from './check.ts'
 import type { ConnectorConfig } from './config.ts'
-import { fail } from './errors.ts'
 import { announce, FAILOVER_STEP, raiseReason } from './generation.ts'
 import type { RaiseReason } from './generation.ts'
 import type { ConnectorMetrics } from './metrics.ts'
@@ -102,11 +102,10 @@ export async function begin(prepared: PreparedSource, options: PrepareOptions): 
 }
 
 function refuseFaults(facts: CatalogFacts, { rules, config, metrics }: PrepareOptions): void {
-  const faults = judgeFacts(facts, rules, config).filter(({ severity }) => severity === 'error')
-  if (faults.length === 0) return
-  for (const { name } of faults) metrics.preflight.inc({ check: name })
-  const lines = faults.map(({ message, remedy }) => (remedy === '' ? message : `${message}: ${remedy}`))
-  throw fail('LOCKSTEP_CON_PREFLIGHT', { faults: lines.join('\n  ') })
+  const checks = judgeFacts(facts, rules, config)
+  for (const { name, severity } of checks) if (severity === 'error') metrics.preflight.inc({ check: name })
+  const refusal = refusalOf(checks)
+  if (refusal) throw refusal
 }
 
 interface SlotVerdict {

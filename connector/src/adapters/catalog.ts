@@ -15,7 +15,7 @@ select current_setting('server_version_num')::int as version, current_setting('w
   pg_is_in_recovery() as in_recovery, (select system_identifier::text from pg_control_system()) as system_id,
   case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
     else ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int end as timeline,
-  current_user as role,
+  current_user as role, current_database() as database,
   (select rolreplication or rolsuper from pg_roles where rolname = current_user)
     or exists (select from pg_roles where rolname = 'rds_replication' and pg_has_role(oid, 'member')) as may_replicate,
   has_database_privilege(current_database(), 'create') as may_create,
@@ -56,6 +56,7 @@ interface ServerRow {
   readonly system_id: string
   readonly timeline: number
   readonly role: string
+  readonly database: string
   readonly may_replicate: boolean
   readonly may_create: boolean
   readonly has_epoch: boolean
@@ -77,6 +78,7 @@ export function createCatalog({ client, slot, publication, identify }: CatalogOp
         sql: { systemId: server.system_id, timeline: server.timeline },
         replication: await identify(),
         role: server.role,
+        database: server.database,
         mayReplicate: server.may_replicate,
         mayCreate: server.may_create,
         hasEpochTable: server.has_epoch,

@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import type { ServerIdentity, Source } from '../ports.ts'
+import type { ServerIdentity, Source, SourceAdmin } from '../ports.ts'
 import { createSourceAdmin } from './admin.ts'
 import { createCatalog } from './catalog.ts'
 import { classify, clientConfig, closeClient, openClient } from './client.ts'
@@ -20,10 +21,34 @@ export interface PgSourceOptions {
   readonly tuning?: StreamTuning | undefined
 }
 
+/** A source that can take back what a process with a temporary slot has made. */
+export interface PgSource extends Source {
+  /** Drops the publication if the slot is temporary and this source made it; call it after the stream has ended. */
+  cleanUp(): Promise<void>
+}
+
+const DUPLICATE_OBJECT = '42710'
+const CLEAN_UP_MS = 2_000
+
 /** Reaches one primary with three connections: one for work, one for snapshots, one for the stream. */
-export function createPgSource(given: PgSourceOptions): Source {
+export function createPgSource(given: PgSourceOptions): PgSource {
   const { url, namespace, publication, temporarySlot: isTemporary, tuning } = given
-  const slot = isTemporary ? `${given.slot.slice(0, 53)}_temporary` : given.slot
+  // Slots are shared by all databases of a server: two processes with temporary ones must not meet.
+  const slot = isTemporary ? `${given.slot.slice(0, 50)}_${randomBytes(6).toString('hex')}` : given.slot
+  let ownsPublication = false
+  /** Notes what was made before the answer arrives: a lost answer may hide a success. */
+  const noting = (admin: SourceAdmin): SourceAdmin => ({
+    ...admin,
+    createPublication: async (tables) => {
+      ownsPublication = true
+      try {
+        await admin.createPublication(tables)
+      } catch (error) {
+        if ((error as { code?: string }).code === DUPLICATE_OBJECT) ownsPublication = false
+        throw error
+      }
+    },
+  })
   const options: ClientOptions = { url, applicationName: 'lockstep' }
   return {
     async connect() {
@@ -32,7 +57,7 @@ export function createPgSource(given: PgSourceOptions): Source {
       await client.query('set synchronous_commit = local')
       return {
         catalog: createCatalog({ client, slot, publication, identify: () => identifySystem(options) }),
-        admin: createSourceAdmin({ client, slot, publication }),
+        admin: noting(createSourceAdmin({ client, slot, publication })),
         epochs: createEpochStore(client, namespace),
         close: () => closeClient(client),
       }
@@ -40,6 +65,17 @@ export function createPgSource(given: PgSourceOptions): Source {
     openSnapshots: () => openSnapshots(options),
     openStream: (expected, ready) =>
       openStream({ client: options, slot, publication, isTemporary, expected, tuning }, ready),
+    async cleanUp() {
+      if (!isTemporary || !ownsPublication) return
+      const client = await openClient(options)
+      try {
+        await client.query(`set statement_timeout = ${CLEAN_UP_MS}`)
+        await client.query(`drop publication if exists "${publication}"`)
+        ownsPublication = false
+      } finally {
+        await closeClient(client)
+      }
+    },
   }
 }
 
