@@ -14,13 +14,14 @@ export const CLI_ERRORS = {
   },
   LOCKSTEP_CLI_REDIS_UNREACHABLE: {
     disposition: 'config',
-    message: 'Redis cannot be reached at {url}',
-    remedy: 'Start it, or correct --redis-url; without --redis-url, dev starts one of its own.',
+    message: 'Redis cannot be reached at {url} ({reason})',
+    remedy:
+      'Start it, or correct LOCKSTEP_REDIS_URL (--redis-url); without one, `lockstep dev` starts a Redis of its own.',
   },
   LOCKSTEP_CLI_CHILD_DIED: {
     disposition: 'fatal',
-    message: 'the process {name} ended with code {code}',
-    remedy: 'Its last lines are above.',
+    message: 'the process {name} ended with {how}: {words}',
+    remedy: 'Everything was stopped; start again.',
   },
 } as const
 

@@ -15,9 +15,10 @@ export interface KafkaOptions {
 /** Connects the log of one service, creating what topics are missing. @throws LockstepError naming unreachable brokers. */
 export async function openKafka({ brokers, namespace, service, logger }: KafkaOptions): Promise<EventLog> {
   const list = typeof brokers === 'string' ? brokers.split(',').map((broker) => broker.trim()) : [...brokers]
-  const connection = { brokers: list, namespace, clientId: `${namespace}-${service}`, logger }
+  const connection = { brokers: list, namespace, clientId: `${namespace}-${service}` }
+  // Without the logger: what goes wrong here is thrown, and told once.
   await ensureTopics(connection, PARTITIONS)
-  return createKafkaLog(connection)
+  return createKafkaLog({ ...connection, logger })
 }
 
 /** Closes the log after its service. */

@@ -1,7 +1,7 @@
-import { createLogger, exitCodeOf, LockstepError } from '@lockstep/runtime'
 import { COMMANDS, type CommandName } from './commands.ts'
 import { fail } from './errors.ts'
 import { programHelp } from './help.ts'
+import { reportFailure } from './human-log.ts'
 
 /** Runs one command line. */
 async function run([name, ...argv]: readonly string[]): Promise<void> {
@@ -19,9 +19,5 @@ async function run([name, ...argv]: readonly string[]): Promise<void> {
 try {
   await run(process.argv.slice(2))
 } catch (error) {
-  // RulesError and the like have no common class, only the field.
-  if (error instanceof LockstepError || (error as { disposition?: string }).disposition === 'config')
-    process.stderr.write(`lockstep: ${(error as Error).message}\n`)
-  else createLogger({ service: 'lockstep', fd: 2 }).error({ err: error }, 'failed')
-  process.exitCode = exitCodeOf(error)
+  reportFailure(error)
 }

@@ -12,13 +12,18 @@ export async function assertRedis(url: string): Promise<void> {
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   })
-  // Reported by the rejected connect below.
-  redis.on('error', () => undefined)
+  // The rejected connect says only that the connection is closed; this event says why.
+  let reason = ''
+  redis.on('error', (error) => (reason ||= error.message))
   try {
     await redis.connect()
     await redis.ping()
   } catch (cause) {
-    throw fail('LOCKSTEP_CLI_REDIS_UNREACHABLE', { url: maskUrl(url) }, cause)
+    throw fail(
+      'LOCKSTEP_CLI_REDIS_UNREACHABLE',
+      { url: maskUrl(url), reason: reason || (cause as Error).message },
+      cause,
+    )
   } finally {
     redis.disconnect()
   }

@@ -1,27 +1,21 @@
-import {
-  createLogger,
-  createMetrics,
-  Lifecycle,
-  loadConfig,
-  maskUrl,
-  startAdminServer,
-  type ConfigTable,
-} from '@lockstep/runtime'
+import { createMetrics, Lifecycle, loadConfig, maskUrl, startAdminServer, type ConfigTable } from '@lockstep/runtime'
+import { assertSource } from '@lockstep/connector'
 import { startRedis } from '@lockstep/servers'
 import { Type } from 'typebox'
 import { assertRedis } from '../adapters/redis-check.ts'
-import { startPipeline, type Pipeline } from '../embedded/pipeline.ts'
+import { embeddedConnector, startPipeline, type Pipeline } from '../embedded/pipeline.ts'
 import { readRules } from '../embedded/rules-file.ts'
 import { environment } from '../environment.ts'
 import { COMMANDS } from '../commands.ts'
 import type { Command } from '../help.ts'
+import { createHumanLogger } from '../human-log.ts'
 import { answersQuestion } from '../service-command.ts'
 
 /** Options of `lockstep dev`. */
 export const DEV_OPTIONS = {
   databaseUrl: {
     env: 'LOCKSTEP_DATABASE_URL',
-    type: Type.String({ minLength: 1 }),
+    type: Type.String({ pattern: '^postgres(ql)?://' }),
     secret: true,
     desc: 'Any Postgres >= 14 with wal_level=logical.',
   },
@@ -95,16 +89,18 @@ export const DEV_OPTIONS = {
 export const command: Command = {
   async run(argv) {
     if (answersQuestion('dev --database-url URL --rules FILE', COMMANDS.dev.summary, DEV_OPTIONS, argv)) return
-    const log = createLogger({ service: 'dev', fd: 2 })
+    const log = createHumanLogger()
     const lifecycle = new Lifecycle({ log })
     const stops: (() => Promise<void>)[] = []
+    const ending = new AbortController()
     lifecycle.add({
       name: 'dev',
       async start() {
         const config = loadConfig(DEV_OPTIONS, { env: environment, argv: argv.filter((word) => word !== '--check') })
         const rules = await readRules(config.rules)
-        const redisUrl = config.redisUrl || (await startOwnRedis(stops))
-        await assertRedis(redisUrl)
+        if (config.redisUrl !== '') await assertRedis(config.redisUrl)
+        await assertSource(embeddedConnector(config), { rules })
+        if (argv.includes('--check')) return void lifecycle.stop()
         const metrics = createMetrics()
         let pipeline: Pipeline | undefined
         // The port first: when it is taken, nothing has been created anywhere.
@@ -117,21 +113,24 @@ export const command: Command = {
           portOption: '--admin-port',
         })
         stops.push(() => admin.close())
-        const running = await startPipeline({ ...config, redisUrl, rules, log, metrics })
-        pipeline = running
-        stops.push(() => running.stop())
-        running.closed.catch((error: unknown) => lifecycle.fail(error))
+        const redisUrl = config.redisUrl || (await startOwnRedis(stops))
+        const starting = startPipeline({ ...config, redisUrl, rules, log, metrics, signal: ending.signal })
+        // Also when it is still starting: what it has made by then is taken back.
+        stops.push(async () => (await starting.catch(() => undefined))?.stop())
+        pipeline = await starting
+        pipeline.closed.catch((error: unknown) => lifecycle.fail(error))
         process.stdout.write(
           [
             `In step with ${maskUrl(config.databaseUrl)}`,
             `  Redis      ${maskUrl(redisUrl)}   namespace ${config.namespace}`,
             `  status     http://${config.adminHost}:${admin.port}/statusz`,
-            '  Ctrl-C stops; nothing stays on the database but the schema lockstep with the generation.',
+            '  Ctrl-C stops and takes back what was made; only the schema lockstep with the generation stays on the database.',
             '',
           ].join('\n'),
         )
       },
       async stop() {
+        ending.abort()
         for (const stop of stops.splice(0).toReversed()) await stop()
       },
     })

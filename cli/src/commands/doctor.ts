@@ -1,11 +1,12 @@
 import { checkSource, CONNECTOR_CONFIG } from '@lockstep/connector'
-import { createLogger, exitCodeOf, LockstepError, loadConfig, type ConfigTable } from '@lockstep/runtime'
+import { loadConfig, type ConfigTable } from '@lockstep/runtime'
 import { describeRules } from '@lockstep/schemas'
 import { Type } from 'typebox'
 import { readRules } from '../embedded/rules-file.ts'
 import { environment } from '../environment.ts'
 import { COMMANDS } from '../commands.ts'
 import type { Command } from '../help.ts'
+import { reportFailure } from '../human-log.ts'
 import { answersQuestion } from '../service-command.ts'
 import { DEV_OPTIONS } from './dev.ts'
 
@@ -16,6 +17,8 @@ export const DOCTOR_OPTIONS = {
   namespace: DEV_OPTIONS.namespace,
   slot: CONNECTOR_CONFIG.slot,
   publication: CONNECTOR_CONFIG.publication,
+  createSlot: CONNECTOR_CONFIG.createSlot,
+  createPublication: CONNECTOR_CONFIG.createPublication,
   json: { env: 'LOCKSTEP_DOCTOR_JSON', type: Type.Boolean(), default: false, desc: 'Print one JSON document.' },
 } as const satisfies ConfigTable
 
@@ -28,25 +31,24 @@ export const command: Command = {
   async run(argv) {
     if (answersQuestion('doctor --database-url URL --rules FILE', COMMANDS.doctor.summary, DOCTOR_OPTIONS, argv)) return
     try {
-      const {
-        databaseUrl,
-        rules: path,
-        namespace,
-        slot,
-        publication,
-        json,
-      } = loadConfig(DOCTOR_OPTIONS, { env: environment, argv })
-      const rules = await readRules(path)
+      const options = loadConfig(DOCTOR_OPTIONS, {
+        env: environment,
+        argv: argv.filter((word) => word !== '--check'),
+      })
+      const rules = await readRules(options.rules)
+      if (argv.includes('--check')) return
       const config = loadConfig(CONNECTOR_CONFIG, {
         env: {
-          [CONNECTOR_CONFIG.databaseUrl.env]: databaseUrl,
-          [CONNECTOR_CONFIG.namespace.env]: namespace,
-          [CONNECTOR_CONFIG.slot.env]: slot,
-          [CONNECTOR_CONFIG.publication.env]: publication,
+          [CONNECTOR_CONFIG.databaseUrl.env]: options.databaseUrl,
+          [CONNECTOR_CONFIG.namespace.env]: options.namespace,
+          [CONNECTOR_CONFIG.slot.env]: options.slot,
+          [CONNECTOR_CONFIG.publication.env]: options.publication,
+          [CONNECTOR_CONFIG.createSlot.env]: String(options.createSlot),
+          [CONNECTOR_CONFIG.createPublication.env]: String(options.createPublication),
         },
       })
       const checks = await checkSource(config, rules)
-      if (json) process.stdout.write(`${JSON.stringify({ checks, rules: describeRules(rules) })}\n`)
+      if (options.json) process.stdout.write(`${JSON.stringify({ checks, rules: describeRules(rules) })}\n`)
       else {
         for (const { name, severity, message, remedy } of checks) {
           process.stdout.write(`${MARKS[severity]} ${name.padEnd(24)} ${message}\n`)
@@ -55,10 +57,7 @@ export const command: Command = {
       }
       if (checks.some(({ severity }) => severity === 'error')) process.exitCode = EXIT_FAULTS
     } catch (error) {
-      const known = error instanceof LockstepError || (error as { disposition?: string }).disposition === 'config'
-      if (known) process.stderr.write(`lockstep: ${(error as Error).message}\n`)
-      else createLogger({ service: 'doctor', fd: 2 }).error({ err: error }, 'failed')
-      process.exitCode = exitCodeOf(error)
+      reportFailure(error)
     }
   },
 }

@@ -17,6 +17,8 @@ export interface SceneOptions {
   readonly apiProcesses: number
   readonly log: Logger
   readonly metrics: MetricsRegistry
+  /** Ends the start at the next step. */
+  readonly signal: AbortSignal
   /** Told what is being started. */
   readonly progress: (text: string) => void
 }
@@ -45,7 +47,11 @@ const READY_MS = 20_000
 
 /** Starts everything in order; every start pushes its stop onto `stops`, so a failure half-way leaves nothing behind. */
 export async function startScene(options: SceneOptions, stops: (() => Promise<void>)[]): Promise<RunningScene> {
-  const { progress, log, metrics } = options
+  const { log, metrics, signal } = options
+  const progress = (text: string): void => {
+    signal.throwIfAborted()
+    options.progress(text)
+  }
   progress('starting Postgres')
   const postgres = await startPostgres({ major: 'any', needs: 'process' })
   stops.push(() => postgres.stop())
@@ -78,9 +84,11 @@ export async function startScene(options: SceneOptions, stops: (() => Promise<vo
     edgeToken: EDGE_TOKEN,
     log,
     metrics,
+    signal,
   })
   stops.push(() => pipeline.stop())
-  await Promise.all(apis.map((api) => untilVouching(api)))
+  await Promise.all(apis.map((api) => untilVouching(api, signal)))
+  progress(`open ${edge.url}/products/1`)
   const closed = Promise.race([pipeline.closed, ...processes.map((api) => api.closed)])
   return { databaseUrl: postgres.url, redisUrl: redis.url, edge, apis, pipeline, closed }
 }
@@ -105,9 +113,10 @@ function startApiProcess(
 }
 
 /** Waits until the process vouches for what it serves: its tail is attached and a watermark has arrived. */
-async function untilVouching(api: ApiAddress): Promise<void> {
+async function untilVouching(api: ApiAddress, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + READY_MS
   for (;;) {
+    signal.throwIfAborted()
     const status = await fetch(`${api.adminUrl}/statusz`)
       .then((response) => response.json() as Promise<{ freshnessAgeMs: number | null }>)
       .catch(() => null)

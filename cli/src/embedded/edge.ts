@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { edgeVcl } from '@lockstep/cdn-purger'
 import { miniEdgeProgram } from '@lockstep/cdn-purger/testing'
-import { hasVarnish, startVarnish } from '@lockstep/servers'
+import { guard, hasVarnish, startVarnish } from '@lockstep/servers'
 import { childEnvironment } from '../environment.ts'
 
 /** A shared HTTP cache in front of the API. */
@@ -25,13 +25,15 @@ export async function startEdge(backendPort: number, token: string): Promise<Edg
 
 async function varnishEdge(backendPort: number, token: string): Promise<Edge> {
   const vcl = edgeVcl({ backendHost: '127.0.0.1', backendPort, tokenEnv: TOKEN_VARIABLE })
-  const varnish = await startVarnish({ vcl, env: { [TOKEN_VARIABLE]: token } })
+  const varnish = await startVarnish({ vcl, env: { [TOKEN_VARIABLE]: token }, needs: 'process' })
   return { name: 'Varnish', url: varnish.url, tier: `varnish+${varnish.url}`, stop: () => varnish.stop() }
 }
 
 async function miniEdge(backendPort: number, token: string): Promise<Edge> {
   const child = spawn(process.execPath, [...process.execArgv, miniEdgeProgram()], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // A group of its own: Ctrl-C is the parent's to handle.
+    detached: true,
     env: childEnvironment({
       LOCKSTEP_EDGE_ORIGIN_URL: `http://127.0.0.1:${backendPort}`,
       LOCKSTEP_EDGE_PORT: '0',
@@ -39,6 +41,8 @@ async function miniEdge(backendPort: number, token: string): Promise<Edge> {
       LOCKSTEP_EDGE_TOKEN: token,
     }),
   })
+  const exited = once(child, 'exit')
+  if (child.pid !== undefined) void exited.finally(guard({ kind: 'process', pid: child.pid, signal: 'KILL' }))
   const lines = createInterface({ input: child.stdout })
   const [line] = (await once(lines, 'line')) as [string]
   const { url, purgeUrl } = JSON.parse(line) as { url: string; purgeUrl: string }
@@ -47,7 +51,6 @@ async function miniEdge(backendPort: number, token: string): Promise<Edge> {
     url,
     tier: `fastly+${purgeUrl}`,
     async stop() {
-      const exited = once(child, 'exit')
       child.kill('SIGTERM')
       await exited
     },

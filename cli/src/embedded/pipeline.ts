@@ -1,5 +1,5 @@
 import { PURGER_CONFIG, startPurger, type PurgerStatus } from '@lockstep/cdn-purger'
-import { CONNECTOR_CONFIG, startConnector } from '@lockstep/connector'
+import { CONNECTOR_CONFIG, startConnector, type ConnectorConfig } from '@lockstep/connector'
 import { INVALIDATOR_CONFIG, startInvalidator, type InvalidatorStatus } from '@lockstep/invalidator'
 import { createMemoryLog, loadConfig, type Logger, type MetricsRegistry } from '@lockstep/runtime'
 import type { RuleSet } from '@lockstep/schemas'
@@ -17,6 +17,8 @@ export interface PipelineOptions {
   readonly edgeToken: string
   readonly log: Logger
   readonly metrics: MetricsRegistry
+  /** Ends a start that waits for the database. */
+  readonly signal?: AbortSignal | undefined
   /** Tests only: the gate lets changes pass before they are visible. */
   readonly unsafeNoGate?: boolean | undefined
 }
@@ -36,13 +38,24 @@ export interface PipelineStatus {
   readonly purger: PurgerStatus | null
 }
 
+/** The connector's options where it runs inside the process: its slot vanishes with it. */
+export function embeddedConnector(options: Pick<PipelineOptions, 'databaseUrl' | 'namespace'>): ConnectorConfig {
+  return loadConfig(CONNECTOR_CONFIG, {
+    env: {
+      [CONNECTOR_CONFIG.namespace.env]: options.namespace,
+      [CONNECTOR_CONFIG.databaseUrl.env]: options.databaseUrl,
+      [CONNECTOR_CONFIG.temporarySlot.env]: 'true',
+    },
+  })
+}
+
 /**
  * Starts connector, invalidator and purger in this process over the memory log. The slot is temporary: it vanishes with the
- * connection, so nothing is left on the database however the process ends (ADR 0002).
+ * connection however the process ends; `stop` also drops the publication if it was made here (ADR 0002).
  * @throws LockstepError naming everything that is missing on the database.
  */
 export async function startPipeline(options: PipelineOptions): Promise<Pipeline> {
-  const { rules, log: logger, metrics, namespace, databaseUrl, redisUrl, maxStalenessMs, reboundMs } = options
+  const { rules, log: logger, metrics, namespace, redisUrl, maxStalenessMs, reboundMs } = options
   const log = createMemoryLog()
   const started: { stop(): Promise<void> }[] = [{ stop: () => log.close() }]
   const stop = async () => {
@@ -56,10 +69,8 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     const invalidatorConfig = loadConfig(INVALIDATOR_CONFIG, { env: shared })
     const invalidator = await startInvalidator(invalidatorConfig, { log, logger, metrics, rules })
     started.push(invalidator)
-    const connectorConfig = loadConfig(CONNECTOR_CONFIG, {
-      env: { ...shared, LOCKSTEP_CONNECTOR_DATABASE_URL: databaseUrl, LOCKSTEP_CONNECTOR_TEMPORARY_SLOT: 'true' },
-    })
-    const connector = await startConnector(connectorConfig, {
+    const connector = await startConnector(embeddedConnector(options), {
+      signal: options.signal,
       log,
       logger,
       metrics,
