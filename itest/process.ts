@@ -44,7 +44,9 @@ export class TestProcess {
     })
     child.stdout?.on('data', (chunk) => (this.#output += String(chunk)))
     child.stderr?.on('data', (chunk) => (this.#output += String(chunk)))
-    process.once('exit', () => child.kill('SIGKILL'))
+    const kill = () => void child.kill('SIGKILL')
+    process.once('exit', kill)
+    child.once('exit', () => process.off('exit', kill))
     this.#child = child
     child.once('exit', () => {
       if (!this.#isSupervised || this.#child !== child) return
