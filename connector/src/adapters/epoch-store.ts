@@ -16,10 +16,12 @@ create table if not exists lockstep.epoch (
 const EXISTS = `select to_regclass('lockstep.epoch') is not null as exists`
 const COLUMNS = 'generation::text, system_id, timeline, slot_name, publication, announced'
 const READ = `select ${COLUMNS} from lockstep.epoch where namespace = $1`
-// One statement, so that two connectors can never own the same generation.
+// One statement, so that two connectors can never own the same generation. The first one is the server's clock in seconds:
+// a database made anew must not repeat generations that Redis, tokens and processes still hold of its predecessor, whose
+// clocks lie above all that it will reach for long. 32 bits of seconds last until 2106.
 const RAISE = `
 insert into lockstep.epoch as e (namespace, generation, system_id, timeline, slot_name, publication, announced)
-values ($1, $2::bigint + $3::bigint, $4, $5, $6, $7, false)
+values ($1, greatest($2::bigint, floor(extract(epoch from clock_timestamp()))::bigint) + $3::bigint, $4, $5, $6, $7, false)
 on conflict (namespace) do update set
   generation = greatest(e.generation, $2::bigint) + $3::bigint, system_id = excluded.system_id,
   timeline = excluded.timeline, slot_name = excluded.slot_name, publication = excluded.publication,
