@@ -98,7 +98,9 @@ const isPersonal = (request: FastifyRequest): boolean =>
 function edgeSeconds(options: FastifyLockstepOptions, reply: FastifyReply, { tags, stamp }: Summary): number {
   const { cache, reboundMs = DEFAULT_REBOUND_MS } = options
   const age = cache.freshnessAgeMs()
-  const isDoubtful = stamp === null || age === null || age > cache.maxStalenessMs / 2
+  // Whatever has become visible within `age` may be missing here, and its second purge comes `reboundMs` after that: the
+  // other half is for the way to the edge. The barrier does not help where a process cannot acknowledge.
+  const isDoubtful = stamp === null || age === null || age > Math.min(cache.maxStalenessMs, reboundMs) / 2
   if (isDoubtful || cache.fencedWithin(tags, reboundMs)) return CAUTIOUS_TTL_SECONDS
   if (reply.statusCode === 404) return options.notFoundTtlSeconds ?? DEFAULT_NOT_FOUND_TTL_SECONDS
   return options.edgeTtlSeconds ?? DEFAULT_EDGE_TTL_SECONDS
