@@ -58,9 +58,9 @@ export const DEMO_OPTIONS = {
   edgeTtlSeconds: {
     env: 'LOCKSTEP_EDGE_TTL_SECONDS',
     type: Type.Integer({ minimum: 1 }),
-    default: 10,
+    default: 60,
     unit: 's',
-    desc: 'Life of a response at the edge, the contract there.',
+    desc: 'Life of a response at the edge.',
   },
   reboundMs: {
     env: 'LOCKSTEP_REBOUND_MS',
@@ -71,11 +71,11 @@ export const DEMO_OPTIONS = {
   },
 } as const satisfies ConfigTable
 
-const CATEGORIES = 50
+const CATEGORIES = 100
 const FRAME_MS = 500
 // Until the hot paths of four Node processes are compiled; latencies before that say nothing about the next hours.
 const WARM_UP_MS = 4_000
-const LOAD_NICENESS = 10
+const LOAD_NICENESS = 19
 const LONG_MS = 2 ** 31 - 1
 
 function durationMs(text: string): number {
@@ -144,7 +144,7 @@ function startLoad(scene: RunningScene, config: DemoConfig, stops: (() => Promis
     commitsPerSecond: config.commits,
     readsPerSecond: config.reads,
     maxStalenessMs: config.maxStalenessMs,
-    edgeStalenessMs: config.edgeTtlSeconds * 1_000,
+    edgeStalenessMs: config.maxStalenessMs + 2 * config.reboundMs,
   }
   const load = startCommand('demo-load', [JSON.stringify(options)], {})
   stops.push(() => load.stop())

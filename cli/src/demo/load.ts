@@ -16,7 +16,7 @@ export interface LoadOptions {
   readonly readsPerSecond: number
   /** Contract of reads that an API process answers (L1, L2, database). */
   readonly maxStalenessMs: number
-  /** Contract of reads that the edge answers: lifetime of a response there. */
+  /** What the edge is judged by: the contract before it, the rebound, and as long again. Far below a response's lifetime. */
   readonly edgeStalenessMs: number
 }
 
@@ -43,7 +43,7 @@ const WRITERS = 4
 const READERS = 24
 // Work is released in slices of this length, so that pacing costs no timer per request.
 const SLICE_MS = 5
-const ZIPF_EXPONENT = 0.9
+const ZIPF_EXPONENT = 1
 const LIST_SHARE = 0.05
 const EDGE_SHARE = 0.5
 
