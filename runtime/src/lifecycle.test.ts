@@ -58,6 +58,17 @@ describe('runtime/lifecycle', () => {
     expect(port.exits).toEqual([0])
   })
 
+  test('what a start meets after a signal is no failure', async () => {
+    const { port, lifecycle, add } = rig()
+    const { promise, reject } = Promise.withResolvers<void>()
+    add('slow', { start: () => promise, stop: () => reject(new Error('the server was stopped')) })
+    const done = lifecycle.run()
+    await settle()
+    port.emit('SIGINT')
+    await done
+    expect(port.exits).toEqual([0])
+  })
+
   test('one failing stop never blocks the rest and ends with 1', async () => {
     const { calls, port, lifecycle, add } = rig()
     add('first')
