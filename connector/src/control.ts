@@ -22,6 +22,14 @@ export class Control {
     return this.#echo
   }
 
+  /**
+   * Forgets the newest echo: a generation may begin because Redis was replaced, and the time of another clock, kept
+   * while it is ahead, would vouch for what came long after it.
+   */
+  forgetEcho(): void {
+    this.#echo = ''
+  }
+
   /** Reads from the end: consumers repeat what they still need. */
   listen(log: Pick<EventLog, 'consume'>): Promise<Subscription> {
     return log.consume({ topic: TOPICS.control, group: null }, (batch) => {

@@ -41,6 +41,15 @@ describe('connector/control', () => {
     expect(control.echo).toBe('1000')
     expect(requests).toEqual([request])
   })
+
+  test('a new generation may begin at a Redis with another clock: echoes of the old one count no more', () => {
+    const control = new Control(() => undefined, silentLogger)
+    control.take(encodeControl({ kind: 'echo', redisTimeUs: '2000' }))
+    control.forgetEcho()
+    expect(control.echo).toBe('')
+    control.take(encodeControl({ kind: 'echo', redisTimeUs: '1000' }))
+    expect(control.echo).toBe('1000')
+  })
 })
 
 describe('connector/status-message', () => {

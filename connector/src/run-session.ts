@@ -181,6 +181,7 @@ class Running implements SessionHandle {
     logger.info({ generation, reason }, 'new generation')
     const onRejected = (error: unknown): void => logger.warn({ err: error }, 'the log refuses the flush')
     const signal = this.#end.signal
+    this.#options.control.forgetEcho()
     await announce(generation, { reason, edge }, { log, partitions, store, time, signal, onRejected })
     return generation
   }
