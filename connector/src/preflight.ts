@@ -1,3 +1,4 @@
+import { LockstepError } from '@lockstep/runtime'
 import type { RuleSet } from '@lockstep/schemas'
 import { check, ok } from './check.ts'
 import type { Check, PreflightConfig } from './check.ts'
@@ -17,10 +18,16 @@ export async function runPreflight(
   try {
     facts = await catalog.facts([...rules.tables.keys()])
   } catch (error) {
-    const message = `the database cannot be asked: ${error instanceof Error ? error.message : String(error)}`
+    const message = `the database cannot be asked: ${reasonOf(error)}`
     return [{ name: 'reachable', severity: 'error', message, remedy: DATABASE_REMEDY }]
   }
   return judgeFacts(facts, rules, config)
+}
+
+/** What the server or the network said, without the remedy of a running connector, which is another one. */
+function reasonOf(error: unknown): string {
+  if (error instanceof LockstepError && typeof error.context.state === 'string') return error.context.state
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** Judges what the catalog said: one check per property and per table. */

@@ -53,7 +53,7 @@ export function classify(error: unknown): unknown {
   const { code = '' } = error as Error & { code?: string }
   return fail(
     'LOCKSTEP_CON_UNREACHABLE',
-    { state: [code, error.message].filter((part) => part !== '').join(' ') },
+    { state: error.message.includes(code) ? error.message : `${code} ${error.message}` },
     error,
   )
 }
