@@ -1,3 +1,6 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { encodeSurrogateKey, EVERYTHING } from '@lockstep/schemas'
 import { expect, test } from 'vitest'
 import { startMiniEdge } from '../edge/mini-edge.ts'
 import { registerProviderContract } from '../testing/provider-contract.ts'
@@ -36,4 +39,27 @@ test('a soft purge never answers from before the change unless the origin allows
   await soft.close()
   await edge.stop()
   await origin.stop()
+})
+
+test('a token that may not purge everything purges the key that every answer carries', async () => {
+  const calls: [url: string, body: string][] = []
+  const api = createServer((request, response) => {
+    let body = ''
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
+    request.on('end', () => {
+      calls.push([request.url ?? '', body])
+      response.writeHead(request.url?.endsWith('/purge_all') === true ? 403 : 200).end('{}')
+    })
+  })
+  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}/service/1`
+  const provider = createFastlyProvider({ ...shared, url, token: 'purge_select' })
+  expect(await provider.purgeAll(new AbortController().signal)).toMatchObject({ kind: 'purged' })
+  const keys = JSON.stringify({ surrogate_keys: [encodeSurrogateKey(EVERYTHING)] })
+  expect(calls).toEqual([
+    ['/service/1/purge_all', ''],
+    ['/service/1/purge', keys],
+  ])
+  await provider.close()
+  api.close()
 })

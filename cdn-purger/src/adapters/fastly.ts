@@ -1,3 +1,4 @@
+import { encodeSurrogateKey, EVERYTHING } from '@lockstep/schemas'
 import type { EdgeProvider, PurgeLimits } from '../ports.ts'
 import { PurgeHttp } from './purge-http.ts'
 
@@ -6,7 +7,7 @@ export interface FastlyOptions {
   readonly name: string
   /** `https://api.fastly.com/service/SERVICE_ID`. */
   readonly url: string
-  /** Sent as `Fastly-Key`; its scope should be purge_select, and purge_all only where epochs are to flush the edge. */
+  /** Sent as `Fastly-Key`; its scope should be purge_select; with purge_all an epoch flushes untagged answers too. */
   readonly token: string
   /** Marks objects stale instead of removing them: each may answer once more from before the change. */
   readonly soft?: boolean | undefined
@@ -29,15 +30,20 @@ export function createFastlyProvider(options: FastlyOptions): EdgeProvider {
   const keyed = { ...auth, 'content-type': 'application/json', ...(soft ? { 'fastly-soft-purge': '1' } : {}) }
   // Fastly does not say how many objects a purge removed.
   const notSaid = () => null
+  const purge: EdgeProvider['purge'] = async (keys, signal) => {
+    const body = JSON.stringify({ surrogate_keys: keys })
+    return await http.call({ method: 'POST', path: `${base}/purge`, headers: keyed, body }, notSaid, signal)
+  }
   return {
     name,
     limits,
-    purge: async (keys, signal) => {
-      const body = JSON.stringify({ surrogate_keys: keys })
-      return await http.call({ method: 'POST', path: `${base}/purge`, headers: keyed, body }, notSaid, signal)
+    purge,
+    purgeAll: async (signal) => {
+      const reply = await http.call({ method: 'POST', path: `${base}/purge_all`, headers: auth }, notSaid, signal)
+      // A token of the scope purge_select may not, and every purge behind this one would wait for ever. All that was
+      // stored with tags carries the key of `*`.
+      return reply.kind === 'denied' ? await purge([encodeSurrogateKey(EVERYTHING)], signal) : reply
     },
-    purgeAll: async (signal) =>
-      http.call({ method: 'POST', path: `${base}/purge_all`, headers: auth }, notSaid, signal),
     close: async () => http.close(),
   }
 }
