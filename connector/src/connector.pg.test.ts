@@ -193,7 +193,8 @@ describe.each(SERVERS.filter(([, url]) => url !== ''))('connector on PostgreSQL 
     const connector = await start()
     await source.query('drop publication lockstep')
     await source.query('insert into products values (1, 1)')
-    await waitFor(() => connector.status().generation === born() + 1, 30_000)
+    // The default contract: what is not published meanwhile goes by unseen, while watermarks vouch for it.
+    await waitFor(() => connector.status().generation === born() + 1, 5_000)
     await source.query('insert into products values (2, 2)')
     await waitFor(() => log.changes().some(({ after }) => after['id'] === '2'), DEADLINE_MS)
     expect(log.flushes().at(-1)).toMatchObject({ generation: born() + 1, reason: 'publication-lost' })

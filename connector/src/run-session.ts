@@ -79,8 +79,9 @@ interface Opened {
   readonly prepared: PreparedSource
 }
 
-// Bounds how long a changed publication goes unnoticed; one catalog query each.
-const PUBLICATION_CHECK_MS = 10_000
+// Bounds how long a changed publication goes unnoticed, and with it changes that watermarks vouch for unseen: far below the
+// default contract of 5 s. One catalog query each.
+const PUBLICATION_CHECK_MS = 1_000
 
 /** One open session: the first failure of any part ends all of it. */
 class Running implements SessionHandle {
