@@ -64,6 +64,13 @@ export const CONNECTOR_CONFIG = {
     unit: 'ms',
     desc: 'Time between watermarks; it bounds the freshness that readers can prove.',
   },
+  lingerMs: {
+    env: 'LOCKSTEP_CONNECTOR_LINGER_MS',
+    type: Type.Integer({ minimum: 0, maximum: 100 }),
+    default: 0,
+    unit: 'ms',
+    desc: 'Least time between two snapshots: under load changes travel together, which spares every stage behind. 0 adds no wait.',
+  },
   maxBufferedBytes: {
     env: 'LOCKSTEP_CONNECTOR_MAX_BUFFERED_BYTES',
     type: Type.Integer({ minimum: 65_536 }),

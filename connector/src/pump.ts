@@ -7,6 +7,8 @@ export interface PumpOptions {
   readonly gate: Gate
   readonly time: TimeSource
   readonly heartbeatMs: number
+  /** Least time between two questions, ms: under load what arrives meanwhile travels together. 0 asks at once, always. */
+  readonly lingerMs?: number | undefined
   readonly signal: AbortSignal
   /** Newest echo at the moment it is called. */
   readonly echo: () => string
@@ -30,6 +32,8 @@ export class SnapshotPump {
   #isBeatDue = false
   #latePauseMs = LATE_FIRST_MS
   #isPausing = false
+  #isLingering = false
+  #askedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: PumpOptions) {
     this.#options = options
@@ -55,6 +59,7 @@ export class SnapshotPump {
     const { gate, signal } = this.#options
     if (this.#isAsking || signal.aborted) return
     if (gate.hasFresh || this.#isBeatDue) {
+      if (this.#lingers()) return
       this.#isAsking = true
       void this.#ask()
     } else if (gate.waiting > 0) {
@@ -62,8 +67,26 @@ export class SnapshotPump {
     }
   }
 
+  /** Tells whether the last question is too young for the next one, which then follows in time; a first one never waits. */
+  #lingers(): boolean {
+    const { time, lingerMs = 0, signal } = this.#options
+    const restMs = this.#askedAtMs + lingerMs - time.nowMs()
+    if (lingerMs === 0 || restMs <= 0) return false
+    if (this.#isLingering) return true
+    this.#isLingering = true
+    time.sleep(restMs, signal).then(
+      () => {
+        this.#isLingering = false
+        this.wake()
+      },
+      () => undefined,
+    )
+    return true
+  }
+
   async #ask(): Promise<void> {
-    const { snapshots, gate, echo, onReading, onError, signal } = this.#options
+    const { snapshots, gate, echo, onReading, onError, signal, time } = this.#options
+    this.#askedAtMs = time.nowMs()
     const isBeat = this.#isBeatDue
     const echoBefore = echo()
     const request = gate.asking()

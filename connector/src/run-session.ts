@@ -116,6 +116,7 @@ class Running implements SessionHandle {
       gate: this.session.gate,
       time,
       heartbeatMs: config.heartbeatMs,
+      lingerMs: config.lingerMs,
       signal: this.#end.signal,
       onError,
       echo: () => control.echo,

@@ -9,7 +9,9 @@ export interface SharedLatency {
 
 /** What was recorded since `earlier`; the greatest value of that time alone is not known. */
 function latencySince(later: SharedLatency, earlier: SharedLatency | undefined): SharedLatency {
-  const counts = Object.entries(later.counts).map(([bucket, count]) => [bucket, count - (earlier?.counts[bucket] ?? 0)] as const)
+  const counts = Object.entries(later.counts).map(
+    ([bucket, count]) => [bucket, count - (earlier?.counts[bucket] ?? 0)] as const,
+  )
   return { counts: Object.fromEntries(counts.filter(([, count]) => count > 0)), max: later.max }
 }
 

@@ -44,8 +44,8 @@ const READERS = 24
 // Work is released in slices of this length, so that pacing costs no timer per request.
 const SLICE_MS = 5
 const ZIPF_EXPONENT = 1
-const LIST_SHARE = 0.05
-const EDGE_SHARE = 0.5
+const LIST_SHARE = 0.02
+const EDGE_SHARE = 0.6
 
 /** Writes products and reads them through the edge and through every API process, judging each answer. */
 export class Load {

@@ -82,6 +82,8 @@ export async function startScene(options: SceneOptions, stops: (() => Promise<vo
     reboundMs: options.reboundMs,
     tiers: edge.tier,
     edgeToken: EDGE_TOKEN,
+    // Eight processes share the machine here: fewer, larger batches leave each of them more of it.
+    lingerMs: 3,
     log,
     metrics,
     signal,

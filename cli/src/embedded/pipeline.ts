@@ -19,6 +19,8 @@ export interface PipelineOptions {
   readonly metrics: MetricsRegistry
   /** Ends a start that waits for the database. */
   readonly signal?: AbortSignal | undefined
+  /** Least time between two snapshots, ms. Default 0. */
+  readonly lingerMs?: number | undefined
   /** Tests only: the gate lets changes pass before they are visible. */
   readonly unsafeNoGate?: boolean | undefined
 }
