@@ -8,7 +8,9 @@ const exists = (path: string) => globSync(path, { cwd: root }).length > 0
 
 describe('docs', () => {
   test('every test that guarantees.md names exists', () => {
-    const named = [...read('docs/guarantees.md').matchAll(/`([a-z][\w-]*\/[\w*./-]+\.ts)`/g)].map(([, path]) => path ?? '')
+    const named = [...read('docs/guarantees.md').matchAll(/`([a-z][\w-]*\/[\w*./-]+\.ts)`/g)].map(
+      ([, path]) => path ?? '',
+    )
     expect(named.length).toBeGreaterThan(15)
     expect(named.filter((path) => !exists(path))).toEqual([])
   })

@@ -86,7 +86,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
       closed,
       stop,
       status: () => ({
-        connector: connector.status(),
+        connector: { ...connector.status(), commitToProduced: connector.commitToProduced.summary() },
         invalidator: invalidator.status(),
         purger: purger?.status() ?? null,
       }),
