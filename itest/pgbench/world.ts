@@ -13,6 +13,7 @@ import {
   type RedisServer,
   type VarnishServer,
 } from '@lockstep/servers'
+import pg from 'pg'
 import { TestProcess } from '../process.ts'
 import type { LoggedRead } from './history.ts'
 import { HistoryReader, pgbench } from './pgbench.ts'
@@ -121,6 +122,21 @@ export class World {
         if (row === undefined || value === undefined || layer === undefined) continue
         yield { row, value, startedAtUs: Number(startedAt), endedAtUs: Number(endedAt), layer }
       }
+    }
+  }
+
+  /** Makes commits wait for a synchronous standby that does not exist: logged, sent to the connector, and invisible. */
+  async missStandby(ms: number): Promise<void> {
+    const client = new pg.Client({ connectionString: this.postgres.url })
+    await client.connect()
+    try {
+      await client.query("alter system set synchronous_standby_names = 'ghost'")
+      await client.query('select pg_reload_conf()')
+      await new Promise((resolve) => setTimeout(resolve, ms))
+    } finally {
+      await client.query('alter system reset synchronous_standby_names')
+      await client.query('select pg_reload_conf()')
+      await client.end()
     }
   }
 
