@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { machineStallPercent } from './machine-stalls.ts'
 import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
 
 interface DemoLine {
@@ -15,12 +16,14 @@ interface DemoLine {
 }
 
 const SECONDS = 20
+const SPIN_MS = 5_000
 const PROGRAM = fileURLToPath(new URL('../../cli/src/main.ts', import.meta.url))
 
 /** The whole pipeline as a stranger runs it: the embedded demo for 20 seconds. */
 export const demoBench: Bench = {
   versions: {},
   async run(): Promise<Figure[]> {
+    const stalls = machineStallPercent(SPIN_MS)
     const child = spawn(process.execPath, [...process.execArgv, PROGRAM, 'demo', '--for', `${SECONDS}s`, '--json'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -28,6 +31,7 @@ export const demoBench: Bench = {
     for await (const chunk of child.stdout) output += String(chunk)
     const line = JSON.parse(output.trim().split('\n').at(-1) ?? '{}') as DemoLine
     return [
+      { name: 'machineStallPercent', value: stalls, unit: '%', target: null, met: null },
       atLeast('commitsPerSecond', line.commitsPerSecond, '1/s', 300),
       atLeast('readsPerSecond', line.readsPerSecond, '1/s', 3_000),
       atMost('staleReads', line.staleReads, 'reads', 0),
