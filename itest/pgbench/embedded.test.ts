@@ -68,7 +68,10 @@ async function run(options: Partial<WorldOptions>, seconds: number, devArgs: rea
     }
     await pause(SETTLE_MS)
     const fresh = await made.freshReader()
-    const agreement = await compareLayers(made, fresh)
+    const agreement = await compareLayers(made, fresh).catch(async (error: unknown) => {
+      await fresh.stop('SIGKILL')
+      throw error
+    })
     await fresh.stop('SIGKILL')
     const judgement = made.history.history.judge(made.reads(), CONTRACT_MS + COMMIT_TO_VISIBLE_MS)
     const transactions = /transactions actually processed: (\d+)/.exec(output)?.[1] ?? '0'
