@@ -1,9 +1,9 @@
-import { createKafkaLog, createLogger, createMetrics, loadConfig, systemTime } from '@lockstep/runtime'
+import { createKafkaLog, createLogger, createMetrics, systemTime } from '@lockstep/runtime'
 import type { ConfigOf, EventLog, Logger, MetricsRegistry } from '@lockstep/runtime'
 import { createFastlyProvider, FASTLY_LIMITS } from './adapters/fastly.ts'
 import { createRedisAcks } from './adapters/redis-acks.ts'
 import { createVarnishProvider } from './adapters/varnish.ts'
-import { PURGER_CONFIG } from './config.ts'
+import type { PURGER_CONFIG } from './config.ts'
 import { fail } from './errors.ts'
 import { LANE_POLICY } from './lane.ts'
 import { createPurgerMetrics } from './metrics.ts'
@@ -103,9 +103,4 @@ function optionsOf(config: PurgerConfig, deps: StartPurgerDeps): PurgerOptions {
     lane: { ...LANE_POLICY, concurrency },
     unsafe: deps.unsafe,
   }
-}
-
-/** Reads the options from environment and flags. @throws LOCKSTEP_CFG_INVALID naming every fault. */
-export function readPurgerConfig(): PurgerConfig {
-  return loadConfig(PURGER_CONFIG, { env: process.env, argv: process.argv.slice(2) })
 }
