@@ -1,5 +1,9 @@
 import type { Bench } from './bench.ts'
+import { connectorBench } from './connector.ts'
 import { demoBench } from './demo.ts'
 
 /** Every benchmark by the name it is called with. */
-export const BENCHES: ReadonlyMap<string, Bench> = new Map([['demo', demoBench]])
+export const BENCHES: ReadonlyMap<string, Bench> = new Map([
+  ['demo', demoBench],
+  ['connector', connectorBench],
+])

@@ -7,12 +7,12 @@ const record = (key: string): LogRecord => ({ key, value: Buffer.from(key) })
 
 function open() {
   const time = new FakeTime()
-  const calls: { keys: (string | null)[]; resolve: () => void; reject: (error: Error) => void }[] = []
+  const calls: { keys: string[]; resolve: () => void; reject: (error: Error) => void }[] = []
   const bytes: number[] = []
   const publisher = new Publisher({
     log: {
       produce: (_topic, records) =>
-        new Promise((resolve, reject) => calls.push({ keys: records.map(({ key }) => key), resolve, reject })),
+        new Promise((resolve, reject) => calls.push({ keys: records.map(({ key }) => String(key)), resolve, reject })),
     },
     time,
     random: () => 0.5,

@@ -1,6 +1,7 @@
 /** A record to append; without `partition` the key chooses it (murmur2), so one key keeps its order. */
 export interface LogRecord {
-  readonly key: string | null
+  /** Text, or its UTF-8 bytes. */
+  readonly key: string | Buffer | null
   readonly value: Buffer
   readonly partition?: number | undefined
 }

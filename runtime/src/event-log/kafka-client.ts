@@ -9,7 +9,6 @@ export interface KafkaConnection {
   readonly namespace: string
   readonly clientId: string
   readonly ssl?: KafkaConfig['ssl'] | undefined
-  readonly sasl?: KafkaConfig['sasl'] | undefined
   readonly logger?: Logger | undefined
 }
 
@@ -23,12 +22,11 @@ const ANSWER_WITHIN_MS = 8_000
 /** Builds the client that producers, consumers and admins of one service share. */
 export function createClient(connection: KafkaConnection, retries: number): Kafka {
   silenceNegativeTimers()
-  const { brokers, clientId, ssl, sasl, logger = silentLogger } = connection
+  const { brokers, clientId, ssl, logger = silentLogger } = connection
   return new Kafka({
     brokers: [...brokers],
     clientId,
     ...(ssl === undefined ? {} : { ssl }),
-    ...(sasl === undefined ? {} : { sasl }),
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries },

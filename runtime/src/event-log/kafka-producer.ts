@@ -1,18 +1,14 @@
-import type { Message, Producer } from 'kafkajs'
 import type { LogRecord } from '../event-log.ts'
 import { logError, reasonOf } from './errors.ts'
-import { createClient, type KafkaConnection } from './kafka-client.ts'
-import type { Partitioner } from './partitioner.ts'
+import type { KafkaConnection } from './kafka-client.ts'
+import { keyBytesOf, type Partitioner } from './partitioner.ts'
+import { ProduceClient, type PartitionBatch } from './produce-client.ts'
+import { RECORD_OVERHEAD, RecordBatch } from './record-batch.ts'
 
 // Below the broker's default max.message.bytes of 1 MiB with room for headers.
 const MAX_SEND_BYTES = 900 * 1024
 // 1,000 records per send is the fastest size measured; beyond a few thousand one send only delays its first caller.
 const MAX_SEND_RECORDS = 5_000
-// Bytes of framing per record, an upper bound.
-const RECORD_OVERHEAD = 32
-const PRODUCE_TIMEOUT_MS = 10_000
-// About 3 s: a leader election passes unnoticed, a longer outage reaches the caller.
-const PRODUCE_RETRIES = 5
 
 interface Call {
   readonly topic: string
@@ -24,9 +20,15 @@ interface Call {
 }
 
 interface Send {
-  readonly topics: Map<string, Message[]>
+  readonly batches: readonly PartitionBatch[]
   /** Calls whose last record is in this send. */
-  readonly complete: Call[]
+  readonly complete: readonly Call[]
+}
+
+/** What is known of one topic, with a batch per partition that is filled again and again. */
+interface Target {
+  readonly partitioner: Partitioner
+  readonly batches: PartitionBatch[]
 }
 
 /** Looks up the partitioner of a full topic name; may ask the brokers the first time. */
@@ -40,9 +42,9 @@ export type PartitionerOf = (topic: string) => Promise<Partitioner>
 export class KafkaProducer {
   readonly #connection: KafkaConnection
   readonly #partitionerOf: PartitionerOf
-  readonly #partitioners = new Map<string, Partitioner>()
+  readonly #targets = new Map<string, Target>()
   #queue: Call[] = []
-  #producer: Promise<Producer> | undefined
+  #client: ProduceClient | undefined
   #draining: Promise<void> | undefined
   #isClosed = false
 
@@ -53,7 +55,7 @@ export class KafkaProducer {
 
   produce(topic: string, records: readonly LogRecord[]): Promise<void> {
     if (this.#isClosed) return Promise.reject(logError('LOCKSTEP_LOG_CLOSED', { topic }))
-    const oversize = records.find((record) => bytesOf(record) > MAX_SEND_BYTES)
+    const oversize = records.find(isOversize)
     if (oversize !== undefined) {
       const context = { topic, bytes: bytesOf(oversize), limit: MAX_SEND_BYTES }
       return Promise.reject(logError('LOCKSTEP_LOG_RECORD', context))
@@ -70,58 +72,60 @@ export class KafkaProducer {
   async close(): Promise<void> {
     this.#isClosed = true
     await this.#draining
-    await this.#discard()
+    this.#discard()
   }
 
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
       let send: Send | undefined
       try {
-        await this.#loadPartitioners()
+        await this.#loadTargets()
         send = this.#nextSend()
-        await this.#transmit(send)
+        if (send.batches.length > 0) await (this.#client ??= new ProduceClient(this.#connection)).send(send.batches)
         for (const call of send.complete) call.resolve()
       } catch (error) {
         this.#reject([...(send?.complete ?? []), ...this.#queue.splice(0)], error)
-        void this.#discard()
+        this.#discard()
+      } finally {
+        for (const { batch } of send?.batches ?? []) batch.reset()
       }
     }
     this.#draining = undefined
   }
 
-  async #transmit({ topics }: Send): Promise<void> {
-    if (topics.size === 0) return
-    this.#producer ??= this.#connect()
-    const producer = await this.#producer
-    const topicMessages = [...topics].map(([topic, messages]) => ({ topic, messages }))
-    await producer.sendBatch({ acks: -1, timeout: PRODUCE_TIMEOUT_MS, topicMessages })
-  }
-
-  async #loadPartitioners(): Promise<void> {
+  async #loadTargets(): Promise<void> {
     for (const { topic } of this.#queue) {
-      if (!this.#partitioners.has(topic)) this.#partitioners.set(topic, await this.#partitionerOf(topic))
+      if (this.#targets.has(topic)) continue
+      const partitioner = await this.#partitionerOf(topic)
+      const batches = Array.from({ length: partitioner.count }, (_none, partition) => {
+        return { topic, partition, batch: new RecordBatch() }
+      })
+      this.#targets.set(topic, { partitioner, batches })
     }
   }
 
   #nextSend(): Send {
-    const send: Send = { topics: new Map(), complete: [] }
+    const complete: Call[] = []
+    const targets = new Set<Target>()
     const room = { bytes: MAX_SEND_BYTES, records: MAX_SEND_RECORDS }
     let taken = 0
     for (const call of this.#queue) {
-      const partitioner = this.#partitioners.get(call.topic)
+      const target = this.#targets.get(call.topic)
       // A call that came while the partition counts were asked for waits for the next send.
-      if (partitioner === undefined) break
-      if (!this.#accept(call, partitioner)) {
+      if (target === undefined) break
+      if (!this.#accept(call, target.partitioner)) {
         taken += 1
         continue
       }
-      fill(send.topics, call, partitioner, room)
+      targets.add(target)
+      fill(call, target, room)
       if (call.sent < call.records.length) break
-      send.complete.push(call)
+      complete.push(call)
       taken += 1
     }
-    this.#queue = this.#queue.slice(taken)
-    return send
+    this.#queue.splice(0, taken)
+    const batches = [...targets].flatMap((target) => target.batches.filter(({ batch }) => batch.count > 0))
+    return { batches, complete }
   }
 
   #accept(call: Call, partitioner: Partitioner): boolean {
@@ -139,47 +143,31 @@ export class KafkaProducer {
     for (const call of calls) call.reject(reason)
   }
 
-  async #connect(): Promise<Producer> {
-    const producer = createClient(this.#connection, PRODUCE_RETRIES).producer({
-      idempotent: true,
-      maxInFlightRequests: 1,
-      allowAutoTopicCreation: false,
-      createPartitioner:
-        () =>
-        ({ message }) =>
-          message.partition ?? 0,
-    })
-    await producer.connect()
-    return producer
-  }
-
-  async #discard(): Promise<void> {
-    const producer = this.#producer
-    this.#producer = undefined
-    await producer?.then((open) => open.disconnect()).catch(() => undefined)
+  #discard(): void {
+    this.#client?.close()
+    this.#client = undefined
   }
 }
 
 function bytesOf({ key, value }: LogRecord): number {
-  return value.length + (key === null ? 0 : Buffer.byteLength(key)) + RECORD_OVERHEAD
+  const keyBytes = typeof key === 'string' ? Buffer.byteLength(key) : (key?.length ?? 0)
+  return value.length + keyBytes + RECORD_OVERHEAD
 }
 
-function fill(
-  topics: Map<string, Message[]>,
-  call: Call,
-  partitioner: Partitioner,
-  room: { bytes: number; records: number },
-): void {
-  const messages = topics.get(call.topic) ?? []
-  while (call.sent < call.records.length) {
-    const record = call.records[call.sent]
-    if (record === undefined) break
-    const bytes = bytesOf(record)
-    if (room.records === 0 || bytes > room.bytes) break
-    messages.push({ key: record.key, value: record.value, partition: partitioner.choose(record) })
+// A text takes three bytes per unit at most: most records need no count.
+const isOversize = (record: LogRecord): boolean =>
+  record.value.length + 3 * (record.key?.length ?? 0) + RECORD_OVERHEAD > MAX_SEND_BYTES &&
+  bytesOf(record) > MAX_SEND_BYTES
+
+/** Encodes records of a call while there is room in the request. */
+function fill(call: Call, { partitioner, batches }: Target, room: { bytes: number; records: number }): void {
+  for (; call.sent < call.records.length; call.sent++) {
+    const record = call.records[call.sent]!
+    const key = keyBytesOf(record.key)
+    const bytes = record.value.length + (key?.length ?? 0) + RECORD_OVERHEAD
+    if (room.records === 0 || bytes > room.bytes) return
+    batches[partitioner.choose(record, key)]?.batch.append(key, record.value)
     room.bytes -= bytes
     room.records -= 1
-    call.sent += 1
   }
-  if (messages.length > 0) topics.set(call.topic, messages)
 }

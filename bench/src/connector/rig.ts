@@ -1,0 +1,58 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePort, startKafka, startPostgres, type KafkaServer, type PostgresServer } from '@lockstep/servers'
+import pg from 'pg'
+import { startConnectorProcess, type ConnectorProcess } from './service.ts'
+
+export const PUBLICATION = 'bench'
+const RULES = `tables:
+  public.items:
+    - tag: item:{id}
+    - tag: category:{category_id}
+`
+// About 210 bytes per row on the wire, the width of the rows in the published figures.
+const TABLE = `create table items (id bigint primary key, category_id int, name text, price numeric,
+  updated_at timestamptz, filler text); alter table items replica identity full; create publication ${PUBLICATION} for table items`
+
+/** Servers of one run: a database, a broker, and connector processes between them. */
+export interface Rig {
+  readonly postgres: PostgresServer
+  readonly kafka: KafkaServer
+  readonly client: pg.Client
+  connector(
+    slot: string,
+    env?: Readonly<Record<string, string>>,
+  ): Promise<{ service: ConnectorProcess; namespace: string }>
+  close(): Promise<void>
+}
+
+/** Starts the servers and makes the table `items`. */
+export async function openRig(): Promise<Rig> {
+  const work = mkdtempSync(join(tmpdir(), 'lockstep-bench-'))
+  const rulesFile = join(work, 'rules.yaml')
+  writeFileSync(rulesFile, RULES)
+  const [postgres, kafka] = await Promise.all([
+    startPostgres({ needs: 'process', settings: { max_wal_size: '8GB', checkpoint_timeout: '1h' } }),
+    startKafka({ needs: 'process' }),
+  ])
+  const client = new pg.Client({ connectionString: postgres.url })
+  await client.connect()
+  await client.query(TABLE)
+  return {
+    postgres,
+    kafka,
+    client,
+    async connector(slot, env = {}) {
+      const namespace = `bench-${randomBytes(4).toString('hex')}`
+      const places = { databaseUrl: postgres.url, brokers: kafka.brokers, namespace, slot, publication: PUBLICATION }
+      return { namespace, service: startConnectorProcess({ ...places, rulesFile, adminPort: await freePort(), env }) }
+    },
+    async close() {
+      await client.end()
+      await Promise.all([postgres.stop(), kafka.stop()])
+      rmSync(work, { recursive: true })
+    },
+  }
+}
