@@ -14,13 +14,13 @@ tables:
 const COLUMNS = ['*id', 'category_id', 'body']
 const UNCHANGED = { unchanged: true } as const
 
-function open(primaryKeys = new Map([['public.products', ['id']]])) {
+function open(primaryKey = ['id']) {
   const rows: RowFrame[] = []
   const seen = { begins: [] as BeginFrame[], commits: [] as bigint[], messages: [] as string[], hashes: [] as Buffer[] }
   const odd = { tags: [] as number[], relations: [] as (readonly string[])[] }
   const decoder = new Decoder({
     rules,
-    primaryKeys,
+    tables: new Map([['public.products', { oid: 7, primaryKey }]]),
     sink: {
       begin: (frame) => seen.begins.push(frame),
       row: (frame) => rows.push(frame),
@@ -85,7 +85,7 @@ describe('connector/decoder', () => {
   })
 
   test('an update without an old tuple copies a key that spans the whole row', () => {
-    const { rows, feed } = open(new Map([['public.products', ['id', 'category_id']]]))
+    const { rows, feed } = open(['id', 'category_id'])
     feed(
       pgoutput.relation(7, 'public.products', ['*id', '*category_id']),
       pgoutput.row('update', 7, { new: ['1', '6'] }),
@@ -193,6 +193,15 @@ describe('connector/decoder', () => {
     feed(pgoutput.relation(7, 'public.products', ['*id', 'category', 'body']), row, relation, row)
     expect(odd.relations).toEqual([['category_id'], []])
     expect(rows.map(({ op }) => op)).toEqual(['unknown', 'insert'])
+  })
+
+  test('a table of the rules under another name fences the class, and no other table does', () => {
+    const { rows, odd, feed } = open()
+    const row = (oid: number) => pgoutput.row('insert', oid, { new: ['1', '5', 'x'] })
+    feed(pgoutput.relation(7, 'public.things', ['*id', 'category_id', 'body']), row(7))
+    feed(pgoutput.relation(8, 'public.others', ['*id', 'category_id', 'body']), row(8))
+    expect(rows.map(({ op, table }) => [op, table])).toEqual([['unknown', 'public.products']])
+    expect(odd.relations).toEqual([['id', 'category_id']])
   })
 
   test('a frame of transactions that cannot be followed is an error, not a guess', () => {

@@ -3,7 +3,7 @@ import type { ChangeOp, Columns, Lsn, RuleSet } from '@lockstep/schemas'
 import { fail } from './errors.ts'
 import { PgoutputReader } from './pgoutput-reader.ts'
 import { readRelation, readTuple } from './relations.ts'
-import type { RelationPlan } from './relations.ts'
+import type { RelationPlan, TableIdentity } from './relations.ts'
 
 /** What a Begin message says. */
 export interface BeginFrame {
@@ -42,8 +42,8 @@ export interface DecoderEvents {
 
 export interface DecoderOptions {
   readonly rules: RuleSet
-  /** Table → primary key. */
-  readonly primaryKeys: ReadonlyMap<string, readonly string[]>
+  /** The tables that rules name, as the catalog knows them. */
+  readonly tables: ReadonlyMap<string, TableIdentity>
   readonly sink: FrameSink
   readonly events: DecoderEvents
 }
@@ -122,7 +122,7 @@ export class Decoder {
   }
 
   #relation(): void {
-    const { oid, plan } = readRelation(this.#reader, this.#options.rules, this.#options.primaryKeys)
+    const { oid, plan } = readRelation(this.#reader, this.#options.rules, this.#options.tables)
     this.#plans.set(oid, plan)
     if (plan !== null) this.#options.events.relationChanged(plan.table, plan.missing)
   }

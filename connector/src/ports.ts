@@ -88,6 +88,8 @@ export interface PublicationFacts {
 
 /** One table that rules name, as the catalog shows it. */
 export interface TableFacts {
+  /** Outlives a rename: what the stream tells of it is known by this. */
+  readonly oid: number
   readonly columns: readonly string[]
   readonly primaryKey: readonly string[]
   /** default, nothing, full or index, as `pg_class.relreplident` says. */

@@ -16,6 +16,7 @@ const products: TableFacts = {
   isUnlogged: false,
   isPartitioned: false,
   isOwned: true,
+  oid: 16_385,
 }
 const sound: CatalogFacts = {
   serverVersion: 180_004,

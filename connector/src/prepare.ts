@@ -5,7 +5,7 @@ import type { ConnectorConfig } from './config.ts'
 import { announce, FAILOVER_STEP, raiseReason } from './generation.ts'
 import type { RaiseReason } from './generation.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { CatalogFacts, Epoch, Reading, ServerIdentity, Snapshots, SourceConnection } from './ports.ts'
+import type { CatalogFacts, Epoch, Reading, ServerIdentity, Snapshots, SourceConnection, TableFacts } from './ports.ts'
 import { judgeFacts } from './preflight.ts'
 
 export interface PrepareOptions {
@@ -26,7 +26,8 @@ export interface PrepareOptions {
 /** A source with publication and slot, and a generation that may not have been announced yet. */
 export interface PreparedSource {
   readonly identity: ServerIdentity
-  readonly primaryKeys: ReadonlyMap<string, readonly string[]>
+  /** Of the tables that rules name. */
+  readonly tables: ReadonlyMap<string, TableFacts>
   /** See `Catalog.publicationPrint`. */
   readonly publication: string
   readonly epoch: Epoch
@@ -66,8 +67,7 @@ export async function prepareSource(options: PrepareOptions): Promise<PreparedSo
   }
   if (isRecreated && facts.slot !== undefined) await admin.dropSlot()
   if (isRecreated) await admin.createSlot()
-  const primaryKeys = new Map([...facts.tables].map(([table, { primaryKey }]) => [table, primaryKey]))
-  return { identity, primaryKeys, publication, epoch, reason: reason ?? 'unannounced' }
+  return { identity, tables: facts.tables, publication, epoch, reason: reason ?? 'unannounced' }
 }
 
 function raise(

@@ -25,16 +25,26 @@ export interface RelationPlan {
   readonly missing: readonly string[]
 }
 
-/** Reads a Relation message after its tag. */
+/** What the catalog says of a table that rules name. */
+export interface TableIdentity {
+  readonly oid: number
+  readonly primaryKey: readonly string[]
+}
+
+/**
+ * Reads a Relation message after its tag. A table that rules name and that has another name now is one without its rule
+ * columns: whoever renames it back must not find that its changes went by unseen.
+ */
 export function readRelation(
   reader: PgoutputReader,
   rules: RuleSet,
-  primaryKeys: ReadonlyMap<string, readonly string[]>,
+  tables: ReadonlyMap<string, TableIdentity>,
 ): { readonly oid: number; readonly plan: RelationPlan | null } {
   const oid = reader.uint32()
   const schema = reader.cstring()
   const table = `${schema === '' ? 'pg_catalog' : schema}.${reader.cstring()}`
-  const tableRules = rules.tables.get(table)
+  const isRenamed = !rules.tables.has(table)
+  const tableRules = rules.tables.get(isRenamed ? (nameOf(oid, tables) ?? '') : table)
   if (tableRules === undefined) return { oid, plan: null }
   reader.skip(1)
   const names: string[] = []
@@ -44,7 +54,14 @@ export function readRelation(
     names.push(reader.cstring())
     reader.skip(8)
   }
-  return { oid, plan: planOf(tableRules, { names, inIdentity, primaryKey: primaryKeys.get(table) ?? [] }) }
+  const plan = planOf(tableRules, { names, inIdentity, primaryKey: tables.get(table)?.primaryKey ?? [] })
+  return { oid, plan: isRenamed ? { ...plan, missing: tableRules.columns } : plan }
+}
+
+/** The name by which rules know the table. */
+function nameOf(oid: number, tables: ReadonlyMap<string, TableIdentity>): string | undefined {
+  for (const [name, table] of tables) if (table.oid === oid) return name
+  return undefined
 }
 
 interface RelationColumns {

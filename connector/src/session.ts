@@ -3,7 +3,7 @@ import type { EventLog, Logger, TimeSource } from '@lockstep/runtime'
 import { clockOf, encodeEvent, stampOf, widenXid } from '@lockstep/schemas'
 import type { Clock, Lsn, RuleSet } from '@lockstep/schemas'
 import { Decoder } from './decoder.ts'
-import type { BeginFrame, FrameSink, RowFrame } from './decoder.ts'
+import type { BeginFrame, DecoderOptions, FrameSink, RowFrame } from './decoder.ts'
 import { fail } from './errors.ts'
 import { Gate } from './gate.ts'
 import type { ConnectorMetrics } from './metrics.ts'
@@ -18,7 +18,7 @@ import type { Candidate } from './watermark.ts'
 export interface SessionOptions {
   readonly rules: RuleSet
   readonly limits: { readonly bulkRows: number; readonly maxWaitingRows: number; readonly maxBufferedBytes: number }
-  readonly primaryKeys: ReadonlyMap<string, readonly string[]>
+  readonly tables: DecoderOptions['tables']
   readonly generation: number
   readonly partitions: number
   readonly first: Reading
@@ -55,7 +55,7 @@ export class Session implements StreamHandler, FrameSink {
   #lastWatermarkMs: number | undefined
 
   constructor(options: SessionOptions) {
-    const { first, limits, metrics, time, rules, primaryKeys, logger } = options
+    const { first, limits, metrics, time, rules, tables, logger } = options
     this.#options = options
     this.#generation = options.generation
     this.#lastArrivalMs = time.nowMs()
@@ -80,7 +80,7 @@ export class Session implements StreamHandler, FrameSink {
           logger.warn({ table, missing }, 'rule columns are missing, every change fences the table')
       },
     }
-    this.#decoder = new Decoder({ rules, primaryKeys, sink: this, events })
+    this.#decoder = new Decoder({ rules, tables, sink: this, events })
   }
 
   /** Gives the session its way back to the server. */

@@ -131,6 +131,7 @@ async function readPublication(client: pg.Client, name: string): Promise<Publica
 }
 
 interface TableRow {
+  readonly oid: number
   readonly name: string
   readonly identity: TableFacts['identity']
   readonly unlogged: boolean
@@ -149,6 +150,7 @@ async function readTables(client: pg.Client, names: readonly string[]): Promise<
 function tableOf(row: TableRow): TableFacts {
   const identityColumns = { d: row.key, n: [], f: row.columns, i: row.index_columns }[row.identity]
   return {
+    oid: row.oid,
     columns: row.columns,
     primaryKey: row.key,
     identity: row.identity,
