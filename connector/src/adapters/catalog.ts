@@ -31,13 +31,17 @@ select pubviaroot as via_root, pubinsert as insert, pubupdate as update, pubdele
 from pg_publication where pubname = $1`
 // As JSON, because the columns attnames and rowfilter came with PG 15.
 const PUBLISHED = `select to_jsonb(p) as entry from pg_publication_tables p where pubname = $1`
+// Which tables, and of a table that was named its membership, with column list and row filter; not the columns that it happens
+// to have: one more is no gap. A table that was taken out and put back has another membership.
 const PRINT = `
 select p.oid || ':' || md5(concat_ws(';', p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate,
-  (select string_agg(to_jsonb(t)::text || to_regclass(format('%I.%I', t.schemaname, t.tablename))::oid, ';'
-    order by t.schemaname, t.tablename) from pg_publication_tables t where t.pubname = p.pubname))) as print
+  (select string_agg(concat(t.schemaname, '.', t.tablename, c.oid), ';' order by t.schemaname, t.tablename)
+    from pg_publication_tables t join pg_namespace n on n.nspname = t.schemaname
+    join pg_class c on c.relnamespace = n.oid and c.relname = t.tablename where t.pubname = p.pubname),
+  (select string_agg(to_jsonb(r)::text, ';' order by r.prrelid) from pg_publication_rel r where r.prpubid = p.oid))) as print
 from pg_publication p where pubname = $1`
 const TABLES = `
-select n.nspname || '.' || c.relname as name, c.relreplident as identity, c.relpersistence = 'u' as unlogged,
+select c.oid, n.nspname || '.' || c.relname as name, c.relreplident as identity, c.relpersistence = 'u' as unlogged,
   c.relkind = 'p' as partitioned, pg_has_role(c.relowner, 'usage') as owned,
   array(select attname::text from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped
     order by attnum) as columns,
