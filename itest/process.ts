@@ -72,10 +72,10 @@ export class TestProcess {
     this.child.kill('SIGKILL')
   }
 
-  /** Waits until the output since the last start holds `text`. @throws Error with the output when it does not. */
-  async says(text: string, deadlineMs = 30_000): Promise<void> {
+  /** Waits until the output from `from` on holds `text`. @throws Error with the output when it does not. */
+  async says(text: string, deadlineMs = 30_000, from = 0): Promise<void> {
     const deadline = performance.now() + deadlineMs
-    while (!this.#output.includes(text)) {
+    while (!this.#output.includes(text, from)) {
       if (performance.now() > deadline || (!this.#isSupervised && this.child.exitCode !== null))
         throw new Error(`${this.name} did not say "${text}" within ${deadlineMs} ms: ${this.#output.slice(-1500)}`)
       await new Promise((resolve) => setTimeout(resolve, 20))

@@ -1,0 +1,30 @@
+import { createKafkaLog, createLogger, ensureTopics, loadConfig, TOPICS, type EventLog } from '@lockstep/runtime'
+import { CONNECTOR_CONFIG, startConnector } from '@lockstep/connector'
+
+/** Which protection is off. */
+export interface ChildOptions {
+  /** Counts changes as accepted when they are handed over, this long before they are sent. */
+  readonly acceptEarlyMs: number
+}
+
+/** A log that promises what it has not done yet. */
+function early(log: EventLog, ms: number): EventLog {
+  return {
+    produce(topic, records) {
+      if (topic !== TOPICS.changes || records.every(({ key }) => key === null)) return log.produce(topic, records)
+      setTimeout(() => void log.produce(topic, records).catch(() => undefined), ms)
+      return Promise.resolve()
+    },
+    consume: (options, onBatch) => log.consume(options, onBatch),
+    partitionCount: (topic) => log.partitionCount(topic),
+    close: () => log.close(),
+  }
+}
+
+const { acceptEarlyMs } = JSON.parse(process.argv[2] ?? '{}') as ChildOptions
+const config = loadConfig(CONNECTOR_CONFIG, { env: process.env, argv: [] })
+const logger = createLogger({ service: 'connector' })
+const connection = { brokers: config.kafkaBrokers, namespace: config.namespace, clientId: 'careless', logger }
+await ensureTopics(connection, { [TOPICS.changes]: 2, [TOPICS.control]: 1, [TOPICS.deadLetters]: 1 })
+await startConnector(config, { log: early(createKafkaLog(connection), acceptEarlyMs), logger })
+logger.info({}, 'started')
