@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chownSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chownSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { answersQueries } from './adapters/pg-probe.ts'
@@ -35,6 +35,11 @@ export function serverSettings(fsync: boolean, extra: Readonly<Record<string, st
 /** Turns settings into command-line arguments of `postgres`. */
 export const settingArgs = (settings: Readonly<Record<string, string>>): string[] =>
   Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+
+const settingLines = (settings: Readonly<Record<string, string>>): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`)
+    .join('')
 
 /** Runs one cluster of its own on this machine. */
 export class PostgresCluster {
@@ -102,6 +107,8 @@ export class PostgresCluster {
       throw new ServersError('LOCKSTEP_SRV_START', `initdb failed: ${output.slice(-2000)}`, error)
     }
     rmSync(passwordFile)
+    // In the file and not on the command line, so that ALTER SYSTEM can change them as on any server.
+    appendFileSync(join(this.dataDir, 'postgresql.conf'), settingLines(this.#settings))
   }
 
   /** Starts the server and waits until it answers a query; does nothing while it runs. */
@@ -111,7 +118,7 @@ export class PostgresCluster {
     const server = new ServerProcess({
       name: `postgres ${this.major}`,
       file: join(this.#binaries.binDir, 'postgres'),
-      args: ['-D', this.dataDir, '-p', `${this.port}`, ...settingArgs({ ...address, ...this.#settings })],
+      args: ['-D', this.dataDir, '-p', `${this.port}`, ...settingArgs(address)],
       cwd: this.#work.path,
       env: { HOME: this.#work.path },
       owner: this.#owner,
