@@ -165,10 +165,10 @@ describe('a database that is not ready', () => {
     const server = await startPostgres({ major: 'any', needs: 'process', settings: { wal_level: 'replica' } })
     onTestFinished(() => server.stop())
     const shop = await Shop.create(server)
-    const remedy = /wal_level is replica\s+ALTER SYSTEM SET wal_level = logical; then restart/
+    const remedy = /wal_level is replica\s+ALTER SYSTEM SET wal_level = logical; -- then restart/
     expect(await seen(dev(shop), shop)).toEqual(refusal(remedy))
     const { output, code } = await doctor(shop.url)
-    expect(output).toMatch(/ERROR wal-level .*\n +ALTER SYSTEM SET wal_level = logical; then restart the server/)
+    expect(output).toMatch(/ERROR wal-level .*\n +ALTER SYSTEM SET wal_level = logical; -- then restart the server/)
     expect(code).toBe(1)
   })
 
@@ -189,7 +189,7 @@ describe('a database that is not ready', () => {
     const shop = await Shop.create()
     const env = { LOCKSTEP_CONNECTOR_CREATE_PUBLICATION: 'false' }
     const connector = outcome('connector', ['--database-url', shop.url, '--rules-file', SHOP_RULES], env)
-    const remedy = /CREATE PUBLICATION "lockstep" FOR TABLE .*; or set/
+    const remedy = /CREATE PUBLICATION "lockstep" FOR TABLE .*;\s+-- or set/
     expect(await seen(connector, shop)).toEqual(refusal(remedy))
     await shop.query(remedyOf('publication', await doctor(shop.url, env)))
     expect((await doctor(shop.url, env)).code).toBe(0)

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { API_ERRORS, API_OPTIONS } from '@lockstep/api'
 import { CDN_ERRORS, PURGER_CONFIG } from '@lockstep/cdn-purger'
-import { CLI_ERRORS, DEMO_OPTIONS, DEV_OPTIONS } from '@lockstep/cli'
+import { CLI_ERRORS, DEMO_OPTIONS, DEV_OPTIONS, DOCTOR_OPTIONS } from '@lockstep/cli'
 import { CONNECTOR_CONFIG, CONNECTOR_ERRORS } from '@lockstep/connector'
 import { INVALIDATOR_CONFIG, INVALIDATOR_ERRORS } from '@lockstep/invalidator'
 import { CONFIG_ERRORS, LOG_ERRORS, printConfig, type ConfigTable } from '@lockstep/runtime'
@@ -12,6 +12,7 @@ import { SCHEMA_ERRORS } from '@lockstep/schemas'
 const CONFIGURATION: readonly (readonly [command: string, table: ConfigTable])[] = [
   ['lockstep demo', DEMO_OPTIONS],
   ['lockstep dev', DEV_OPTIONS],
+  ['lockstep doctor', DOCTOR_OPTIONS],
   ['lockstep connector', CONNECTOR_CONFIG],
   ['lockstep invalidator', INVALIDATOR_CONFIG],
   ['lockstep cdn-purger', PURGER_CONFIG],

@@ -1,6 +1,7 @@
 export { CLI_ERRORS } from './errors.ts'
 export { DEMO_OPTIONS } from './commands/demo.ts'
 export { DEV_OPTIONS } from './commands/dev.ts'
+export { DOCTOR_OPTIONS } from './commands/doctor.ts'
 export { startPipeline, type Pipeline, type PipelineOptions, type PipelineStatus } from './embedded/pipeline.ts'
 export { readRules } from './embedded/rules-file.ts'
 export { VersionOracle, type Verdict } from './demo/oracle.ts'

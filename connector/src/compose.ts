@@ -11,6 +11,7 @@ import { createConnector } from './connector.ts'
 import type { ConnectorStatus } from './connector.ts'
 import { fail } from './errors.ts'
 import { runPreflight } from './preflight.ts'
+import { sourceSql } from './source-sql.ts'
 
 /** What a host process shares with the service; what it does not give, the service makes and closes itself. */
 export interface StartDeps {
@@ -88,6 +89,18 @@ export async function checkSource(config: ConnectorConfig, rules: RuleSet): Prom
     }
   } catch (error) {
     return await runPreflight({ facts: () => Promise.reject(error as Error) }, rules, config)
+  }
+}
+
+/** Prints the statements that make the source database ready for a connector with that role; changes nothing. */
+export async function prepareSql(config: ConnectorConfig, rules: RuleSet, role: string): Promise<string> {
+  const source = createPgSource({ url: config.databaseUrl, ...config })
+  const connection = await source.connect()
+  try {
+    const facts = await connection.catalog.facts([...rules.tables.keys()])
+    return sourceSql({ facts, rules, config, role })
+  } finally {
+    await connection.close()
   }
 }
 

@@ -1,6 +1,7 @@
 export {
   assertSource,
   checkSource,
+  prepareSql,
   startConnector,
   type AssertOptions,
   type RunningConnector,

@@ -1,4 +1,5 @@
 import type { Lsn, Snapshot } from '@lockstep/schemas'
+import type { ServerFacts, TableFacts } from './source-facts.ts'
 
 /** A snapshot, and a WAL position read after it: every commit that the snapshot sees lies below `lsn`. */
 export interface Reading {
@@ -73,32 +74,26 @@ export interface SlotFacts {
   readonly plugin: string
   readonly database: string
   readonly isActive: boolean
+  /** What the consumer calls itself; '' where none is there. */
+  readonly consumer: string
   readonly isLost: boolean
+  /** As `wal_status` says; with the reason of an invalidation on PG 17 and newer. */
+  readonly walStatus: string
+  readonly isTemporary: boolean
+  readonly isTwoPhase: boolean
+  /** Survives a failover; false before PG 17. */
+  readonly isFailover: boolean
 }
 
 /** The publication and what it carries. */
 export interface PublicationFacts {
+  readonly isForAllTables: boolean
   readonly viaRoot: boolean
   readonly publishes: ReadonlySet<'insert' | 'update' | 'delete' | 'truncate'>
   /** Table → its published columns, or null for all of them (before PG 15). */
   readonly tables: ReadonlyMap<string, readonly string[] | null>
   /** Tables of which a row filter hides rows. */
   readonly filtered: readonly string[]
-}
-
-/** One table that rules name, as the catalog shows it. */
-export interface TableFacts {
-  /** Outlives a rename: what the stream tells of it is known by this. */
-  readonly oid: number
-  readonly columns: readonly string[]
-  readonly primaryKey: readonly string[]
-  /** default, nothing, full or index, as `pg_class.relreplident` says. */
-  readonly identity: 'd' | 'n' | 'f' | 'i'
-  /** Columns that an old row carries. */
-  readonly identityColumns: readonly string[]
-  readonly isUnlogged: boolean
-  readonly isPartitioned: boolean
-  readonly isOwned: boolean
 }
 
 /** Everything preflight judges, read in one go. */
@@ -114,7 +109,6 @@ export interface CatalogFacts {
   readonly database: string
   readonly mayReplicate: boolean
   readonly mayCreate: boolean
-  readonly hasEpochTable: boolean
   readonly freeSlots: number
   readonly freeSenders: number
   readonly slot: SlotFacts | undefined
@@ -124,6 +118,7 @@ export interface CatalogFacts {
   /** MiB; −1 is unlimited. */
   readonly maxSlotWalKeepMb: number
   readonly synchronousStandbys: string
+  readonly server: ServerFacts
 }
 
 /** Reads the catalog. */

@@ -59,7 +59,7 @@ describe.each(SERVERS.filter(([, url]) => url !== ''))('connector/preflight on P
       url.username = role
       url.password = 'weak'
       const config = { ...source.config, databaseUrl: url.href }
-      expect(await faults(PRODUCT_RULES, config)).toEqual(['epoch-table', 'replication-right', 'publication', 'owner'])
+      expect(await faults(PRODUCT_RULES, config)).toEqual(['replication-right', 'epoch-table', 'publication'])
       const log = createRecordingLog()
       await expect(startOn(source, log, { config })).rejects.toMatchObject({
         code: 'LOCKSTEP_CON_PREFLIGHT',

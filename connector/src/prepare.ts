@@ -5,7 +5,8 @@ import type { ConnectorConfig } from './config.ts'
 import { announce, FAILOVER_STEP, raiseReason } from './generation.ts'
 import type { RaiseReason } from './generation.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { CatalogFacts, Epoch, Reading, ServerIdentity, Snapshots, SourceConnection, TableFacts } from './ports.ts'
+import type { CatalogFacts, Epoch, Reading, ServerIdentity, Snapshots, SourceConnection } from './ports.ts'
+import type { TableFacts } from './source-facts.ts'
 import { judgeFacts } from './preflight.ts'
 
 export interface PrepareOptions {

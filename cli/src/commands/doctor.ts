@@ -1,5 +1,5 @@
-import { checkSource, CONNECTOR_CONFIG } from '@lockstep/connector'
-import { loadConfig, type ConfigTable } from '@lockstep/runtime'
+import { checkSource, CONNECTOR_CONFIG, prepareSql, type Check, type ConnectorConfig } from '@lockstep/connector'
+import { loadConfig, type ConfigOf, type ConfigTable } from '@lockstep/runtime'
 import { describeRules } from '@lockstep/schemas'
 import { Type } from 'typebox'
 import { readRules } from '../embedded/rules-file.ts'
@@ -20,11 +20,27 @@ export const DOCTOR_OPTIONS = {
   createSlot: CONNECTOR_CONFIG.createSlot,
   createPublication: CONNECTOR_CONFIG.createPublication,
   json: { env: 'LOCKSTEP_DOCTOR_JSON', type: Type.Boolean(), default: false, desc: 'Print one JSON document.' },
+  strict: { env: 'LOCKSTEP_DOCTOR_STRICT', type: Type.Boolean(), default: false, desc: 'Exit 2 on warnings.' },
+  sql: {
+    env: 'LOCKSTEP_DOCTOR_SQL',
+    type: Type.Boolean(),
+    default: false,
+    desc: 'Instead of checking, print the SQL for role, schema, replica identities and publication.',
+  },
+  role: {
+    env: 'LOCKSTEP_DOCTOR_ROLE',
+    type: Type.String({ minLength: 1, maxLength: 63 }),
+    default: 'lockstep',
+    desc: 'Role that --sql makes for the connector.',
+  },
 } as const satisfies ConfigTable
 
 const MARKS = { ok: 'ok   ', info: 'info ', warn: 'warn ', error: 'ERROR' } as const
-// Worse than a warning, better than a broken configuration of the command itself (78).
-const EXIT_FAULTS = 1
+const REMEDY_COLUMN = 31
+// Errors as of any command; warnings on request only, because the defaults of Postgres bring some. 78 stays with a
+// broken configuration of the command itself.
+const EXIT_ERRORS = 1
+const EXIT_WARNINGS = 2
 
 /** `lockstep doctor`: changes nothing. Exits 1 when something would keep the connector from starting. */
 export const command: Command = {
@@ -37,27 +53,44 @@ export const command: Command = {
       })
       const rules = await readRules(options.rules)
       if (argv.includes('--check')) return
-      const config = loadConfig(CONNECTOR_CONFIG, {
-        env: {
-          [CONNECTOR_CONFIG.databaseUrl.env]: options.databaseUrl,
-          [CONNECTOR_CONFIG.namespace.env]: options.namespace,
-          [CONNECTOR_CONFIG.slot.env]: options.slot,
-          [CONNECTOR_CONFIG.publication.env]: options.publication,
-          [CONNECTOR_CONFIG.createSlot.env]: String(options.createSlot),
-          [CONNECTOR_CONFIG.createPublication.env]: String(options.createPublication),
-        },
-      })
-      const checks = await checkSource(config, rules)
-      if (options.json) process.stdout.write(`${JSON.stringify({ checks, rules: describeRules(rules) })}\n`)
-      else {
-        for (const { name, severity, message, remedy } of checks) {
-          process.stdout.write(`${MARKS[severity]} ${name.padEnd(24)} ${message}\n`)
-          if (remedy !== '') process.stdout.write(`${' '.repeat(31)}${remedy}\n`)
-        }
+      const config = connectorConfig(options)
+      if (options.sql) {
+        process.stdout.write(await prepareSql(config, rules, options.role))
+        return
       }
-      if (checks.some(({ severity }) => severity === 'error')) process.exitCode = EXIT_FAULTS
+      const checks = await checkSource(config, rules)
+      const text = options.json ? `${JSON.stringify({ checks, rules: describeRules(rules) })}\n` : readable(checks)
+      process.stdout.write(text)
+      process.exitCode = exitCode(checks, options.strict)
     } catch (error) {
       reportFailure(error)
     }
   },
+}
+
+function connectorConfig(options: ConfigOf<typeof DOCTOR_OPTIONS>): ConnectorConfig {
+  return loadConfig(CONNECTOR_CONFIG, {
+    env: {
+      [CONNECTOR_CONFIG.databaseUrl.env]: options.databaseUrl,
+      [CONNECTOR_CONFIG.namespace.env]: options.namespace,
+      [CONNECTOR_CONFIG.slot.env]: options.slot,
+      [CONNECTOR_CONFIG.publication.env]: options.publication,
+      [CONNECTOR_CONFIG.createSlot.env]: String(options.createSlot),
+      [CONNECTOR_CONFIG.createPublication.env]: String(options.createPublication),
+    },
+  })
+}
+
+function readable(checks: readonly Check[]): string {
+  const lines = checks.flatMap(({ name, severity, message, remedy }) => [
+    `${MARKS[severity]} ${name.padEnd(24)} ${message}`,
+    ...(remedy === '' ? [] : remedy.split('\n').map((line) => ' '.repeat(REMEDY_COLUMN) + line)),
+  ])
+  const count = (wanted: Check['severity']): number => checks.filter(({ severity }) => severity === wanted).length
+  return `${lines.join('\n')}\n\n${count('error')} errors, ${count('warn')} warnings\n`
+}
+
+function exitCode(checks: readonly Check[], isStrict: boolean): number {
+  if (checks.some(({ severity }) => severity === 'error')) return EXIT_ERRORS
+  return isStrict && checks.some(({ severity }) => severity === 'warn') ? EXIT_WARNINGS : 0
 }

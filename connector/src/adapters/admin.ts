@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { MESSAGE_PREFIX } from '../liveness.ts'
 import type { SourceAdmin } from '../ports.ts'
-import { quoteTable } from '../preflight-tables.ts'
+import { quoteTable } from '../quote.ts'
 
 export interface AdminOptions {
   readonly client: pg.Client

@@ -1,5 +1,7 @@
 import type pg from 'pg'
-import type { Catalog, CatalogFacts, PublicationFacts, ServerIdentity, SlotFacts, TableFacts } from '../ports.ts'
+import type { Catalog, CatalogFacts, PublicationFacts, ServerIdentity, SlotFacts } from '../ports.ts'
+import { readServer } from './catalog-server.ts'
+import { readTables } from './catalog-tables.ts'
 
 export interface CatalogOptions {
   readonly client: pg.Client
@@ -19,15 +21,16 @@ select current_setting('server_version_num')::int as version, current_setting('w
   (select rolreplication or rolsuper from pg_roles where rolname = current_user)
     or exists (select from pg_roles where rolname = 'rds_replication' and pg_has_role(oid, 'member')) as may_replicate,
   has_database_privilege(current_database(), 'create') as may_create,
-  to_regclass('lockstep.epoch') is not null as has_epoch,
   current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots) as free_slots,
   current_setting('max_wal_senders')::int - (select count(*)::int from pg_stat_replication) as free_senders,
   (select setting::int from pg_settings where name = 'max_slot_wal_keep_size') as keep_mb,
   current_setting('synchronous_standby_names') as standbys`
+// As JSON, because some columns came with PG 17.
 const SLOT = `
-select plugin, database, active, coalesce(wal_status = 'lost', false) as lost from pg_replication_slots where slot_name = $1`
+select to_jsonb(s) as slot, coalesce((select application_name from pg_stat_activity where pid = s.active_pid), '') as consumer
+from pg_replication_slots s where slot_name = $1`
 const PUBLICATION = `
-select pubviaroot as via_root, pubinsert as insert, pubupdate as update, pubdelete as delete, pubtruncate as truncate
+select puballtables as all_tables, pubviaroot as via_root, pubinsert as insert, pubupdate as update, pubdelete as delete, pubtruncate as truncate
 from pg_publication where pubname = $1`
 // As JSON, because the columns attnames and rowfilter came with PG 15.
 const PUBLISHED = `select to_jsonb(p) as entry from pg_publication_tables p where pubname = $1`
@@ -40,19 +43,6 @@ select p.oid || ':' || md5(concat_ws(';', p.pubviaroot, p.pubinsert, p.pubupdate
     join pg_class c on c.relnamespace = n.oid and c.relname = t.tablename where t.pubname = p.pubname),
   (select string_agg(to_jsonb(r)::text, ';' order by r.prrelid) from pg_publication_rel r where r.prpubid = p.oid))) as print
 from pg_publication p where pubname = $1`
-const TABLES = `
-select c.oid, n.nspname || '.' || c.relname as name, c.relreplident as identity, c.relpersistence = 'u' as unlogged,
-  c.relkind = 'p' as partitioned, pg_has_role(c.relowner, 'usage') as owned,
-  array(select attname::text from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped
-    order by attnum) as columns,
-  array(select a.attname::text from pg_index i cross join unnest(i.indkey) with ordinality k(attnum, position)
-    join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-    where i.indrelid = c.oid and i.indisprimary order by k.position) as key,
-  array(select a.attname::text from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey)
-    where i.indrelid = c.oid and i.indisreplident) as index_columns
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where n.nspname || '.' || c.relname = any ($1) and c.relkind in ('r', 'p')`
-
 interface ServerRow {
   readonly version: number
   readonly wal_level: string
@@ -63,7 +53,6 @@ interface ServerRow {
   readonly database: string
   readonly may_replicate: boolean
   readonly may_create: boolean
-  readonly has_epoch: boolean
   readonly free_slots: number
   readonly free_senders: number
   readonly keep_mb: number
@@ -85,7 +74,6 @@ export function createCatalog({ client, slot, publication, identify }: CatalogOp
         database: server.database,
         mayReplicate: server.may_replicate,
         mayCreate: server.may_create,
-        hasEpochTable: server.has_epoch,
         freeSlots: server.free_slots,
         freeSenders: server.free_senders,
         slot: await readSlot(client, slot),
@@ -93,6 +81,7 @@ export function createCatalog({ client, slot, publication, identify }: CatalogOp
         tables: await readTables(client, tables),
         maxSlotWalKeepMb: server.keep_mb,
         synchronousStandbys: server.standbys,
+        server: await readServer(client),
       }
     },
     async publicationPrint() {
@@ -102,13 +91,37 @@ export function createCatalog({ client, slot, publication, identify }: CatalogOp
   }
 }
 
+interface SlotRow {
+  readonly consumer: string
+  readonly slot: {
+    /** null for a physical slot, like its database. */
+    readonly plugin: string | null
+    readonly database: string | null
+    readonly active: boolean
+    readonly temporary: boolean
+    readonly two_phase: boolean
+    readonly wal_status: string | null
+    readonly invalidation_reason?: string | null
+    readonly failover?: boolean
+  }
+}
+
 async function readSlot(client: pg.Client, name: string): Promise<SlotFacts | undefined> {
-  const { rows } = await client.query<{ plugin: string; database: string; active: boolean; lost: boolean }>(SLOT, [
-    name,
-  ])
-  const row = rows[0]
+  const row = (await client.query<SlotRow>(SLOT, [name])).rows[0]
   if (row === undefined) return undefined
-  return { plugin: row.plugin, database: row.database, isActive: row.active, isLost: row.lost }
+  const { slot, consumer } = row
+  const reason = slot.invalidation_reason ?? ''
+  return {
+    plugin: slot.plugin ?? 'no plugin',
+    database: slot.database ?? '',
+    isActive: slot.active,
+    consumer,
+    isLost: slot.wal_status === 'lost',
+    walStatus: [slot.wal_status ?? 'unknown', reason].filter((text) => text !== '').join(', '),
+    isTemporary: slot.temporary,
+    isTwoPhase: slot.two_phase,
+    isFailover: slot.failover ?? false,
+  }
 }
 
 const OPERATIONS = ['insert', 'update', 'delete', 'truncate'] as const
@@ -121,46 +134,16 @@ interface PublishedTable {
 }
 
 async function readPublication(client: pg.Client, name: string): Promise<PublicationFacts | undefined> {
-  type Row = Readonly<Record<(typeof OPERATIONS)[number] | 'via_root', boolean>>
+  type Row = Readonly<Record<(typeof OPERATIONS)[number] | 'via_root' | 'all_tables', boolean>>
   const row = (await client.query<Row>(PUBLICATION, [name])).rows[0]
   if (row === undefined) return undefined
   const entries = (await client.query<{ entry: PublishedTable }>(PUBLISHED, [name])).rows.map(({ entry }) => entry)
   const nameOf = ({ schemaname, tablename }: PublishedTable): string => `${schemaname}.${tablename}`
   return {
+    isForAllTables: row.all_tables,
     viaRoot: row.via_root,
     publishes: new Set(OPERATIONS.filter((operation) => row[operation])),
     tables: new Map(entries.map((entry) => [nameOf(entry), entry.attnames ?? null])),
     filtered: entries.filter(({ rowfilter }) => typeof rowfilter === 'string').map(nameOf),
-  }
-}
-
-interface TableRow {
-  readonly oid: number
-  readonly name: string
-  readonly identity: TableFacts['identity']
-  readonly unlogged: boolean
-  readonly partitioned: boolean
-  readonly owned: boolean
-  readonly columns: readonly string[]
-  readonly key: readonly string[]
-  readonly index_columns: readonly string[]
-}
-
-async function readTables(client: pg.Client, names: readonly string[]): Promise<ReadonlyMap<string, TableFacts>> {
-  const { rows } = await client.query<TableRow>(TABLES, [names])
-  return new Map(rows.map((row) => [row.name, tableOf(row)]))
-}
-
-function tableOf(row: TableRow): TableFacts {
-  const identityColumns = { d: row.key, n: [], f: row.columns, i: row.index_columns }[row.identity]
-  return {
-    oid: row.oid,
-    columns: row.columns,
-    primaryKey: row.key,
-    identity: row.identity,
-    identityColumns,
-    isUnlogged: row.unlogged,
-    isPartitioned: row.partitioned,
-    isOwned: row.owned,
   }
 }

@@ -1,9 +1,8 @@
 import type pg from 'pg'
 import type { Epoch, EpochStore } from '../ports.ts'
 
-const CREATE = `
-create schema if not exists lockstep;
-create table if not exists lockstep.epoch (
+/** Makes the table; run it on a database that has the schema. */
+export const CREATE_EPOCH_TABLE = `create table if not exists lockstep.epoch (
   namespace text primary key,
   generation bigint not null,
   system_id text not null,
@@ -13,7 +12,10 @@ create table if not exists lockstep.epoch (
   announced boolean not null,
   updated_at timestamptz not null default now()
 )`
-const EXISTS = `select to_regclass('lockstep.epoch') is not null as exists`
+// Not IF NOT EXISTS alone: that asks for the right to create even when nothing is missing.
+const EXISTING = `
+select n.nspname as schema, c.relname as table from pg_namespace n
+left join pg_class c on c.relnamespace = n.oid and c.relname = 'epoch' where n.nspname = 'lockstep'`
 const COLUMNS = 'generation::text, system_id, timeline, slot_name, publication, announced'
 const READ = `select ${COLUMNS} from lockstep.epoch where namespace = $1`
 // One statement, so that two connectors can never own the same generation. The first one is the server's clock in seconds:
@@ -43,9 +45,9 @@ interface EpochRow {
 export function createEpochStore(client: pg.Client, namespace: string): EpochStore {
   return {
     async create() {
-      // CREATE … IF NOT EXISTS asks for the right to create even when nothing is missing.
-      const { rows } = await client.query<{ exists: boolean }>(EXISTS)
-      if (rows[0]?.exists !== true) await client.query(CREATE)
+      const [found] = (await client.query<{ table: string | null }>(EXISTING)).rows
+      if (found === undefined) await client.query('create schema if not exists lockstep')
+      if (typeof found?.table !== 'string') await client.query(CREATE_EPOCH_TABLE)
     },
     async read() {
       const { rows } = await client.query<EpochRow>(READ, [namespace])
