@@ -85,7 +85,7 @@ export async function checkSource(config: ConnectorConfig, rules: RuleSet): Prom
     try {
       return await runPreflight(connection.catalog, rules, config)
     } finally {
-      await connection.close()
+      await connection.link.close()
     }
   } catch (error) {
     return await runPreflight({ facts: () => Promise.reject(error as Error) }, rules, config)
@@ -100,7 +100,7 @@ export async function prepareSql(config: ConnectorConfig, rules: RuleSet, role: 
     const facts = await connection.catalog.facts([...rules.tables.keys()])
     return sourceSql({ facts, rules, config, role })
   } finally {
-    await connection.close()
+    await connection.link.close()
   }
 }
 

@@ -45,6 +45,18 @@ export const CONNECTOR_CONFIG = {
     default: false,
     desc: 'Use a slot that vanishes with the connection, and drop at the end a publication made at the start; every connection then begins a new generation.',
   },
+  failoverSlot: {
+    env: 'LOCKSTEP_CONNECTOR_FAILOVER_SLOT',
+    type: Type.Boolean(),
+    default: true,
+    desc: 'Create the slot so that standbys keep a copy of it (PostgreSQL 17 and newer, with sync_replication_slots on the standby).',
+  },
+  maxGenerationsPerHour: {
+    env: 'LOCKSTEP_CONNECTOR_MAX_GENERATIONS_PER_HOUR',
+    type: Type.Integer({ minimum: 1, maximum: 3_600 }),
+    default: 6,
+    desc: 'Gaps (slot or publication lost, another primary) within an hour that are answered with a new generation, which empties every cache; past it the connector waits.',
+  },
   kafkaBrokers: {
     env: 'LOCKSTEP_KAFKA_BROKERS',
     type: Type.Array(Type.String({ minLength: 1 })),

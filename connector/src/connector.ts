@@ -32,7 +32,7 @@ export interface ConnectorDeps {
 
 /** Where the connector stands. */
 export interface ConnectorStatus {
-  readonly phase: 'starting' | 'running' | 'reconnecting' | 'stopped'
+  readonly phase: 'starting' | 'standby' | 'running' | 'reconnecting' | 'stopped'
   readonly generation: number
   readonly slot: string
   /** Position acknowledged to Postgres, `X/Y`. */
@@ -50,7 +50,7 @@ export interface ConnectorStatus {
 }
 
 export interface Connector {
-  /** Resolves once the first stream is open. Rejects with config errors only; everything else is tried again. */
+  /** Resolves once the first stream is open, or another connector leads and this one is ready to follow it. Rejects with config errors only; everything else is tried again. */
   start(): Promise<void>
   /** Ends the stream; resolves when no record can follow. Idempotent. */
   stop(): Promise<void>
@@ -166,7 +166,8 @@ class SupervisedConnector implements Connector {
     let hasOpened = false
     while (!signal.aborted) {
       const startedMs = this.#time.nowMs()
-      const error = await this.#runOnce(() => {
+      const error = await this.#runOnce((phase) => {
+        this.#phase = phase
         hasOpened = true
         opened.resolve()
       })
@@ -184,7 +185,7 @@ class SupervisedConnector implements Connector {
     opened.reject(signal.reason)
   }
 
-  async #runOnce(onOpen: () => void): Promise<unknown> {
+  async #runOnce(onReady: (phase: 'standby' | 'running') => void): Promise<unknown> {
     const { log, memoryLog } = this.#deps
     try {
       const partitions = await log.partitionCount(TOPICS.changes)
@@ -198,13 +199,13 @@ class SupervisedConnector implements Connector {
         logger: this.#logger,
         signal: this.#stop.signal,
         isLogEmpty: memoryLog && !this.#hasAnnounced,
+        onStandby: () => onReady('standby'),
         onOpen: (handle) => {
           this.#session = handle
           this.#generation = handle.session.generation
           this.#hasAnnounced = true
-          this.#phase = 'running'
           this.#metrics.connected.set(1)
-          onOpen()
+          onReady('running')
         },
       })
     } catch (error) {
@@ -213,6 +214,7 @@ class SupervisedConnector implements Connector {
       this.#generation = this.#session?.session.generation ?? this.#generation
       this.#session = undefined
       this.#metrics.connected.set(0)
+      this.#metrics.leader.set(0)
       // Nothing of this session may reach the log after the next one's flush.
       await this.#publisher.abandon()
     }

@@ -37,6 +37,28 @@ export const CONNECTOR_ERRORS = {
     message: 'the publication was changed while the stream ran',
     remedy: 'The connector begins a new generation by itself; change publications only with the connector stopped',
   },
+  LOCKSTEP_CON_SLOT_LOST: {
+    disposition: 'transient',
+    message: 'the slot {slot} is lost while the stream runs: {why}',
+    remedy: 'The connector begins a new generation by itself; raise max_slot_wal_keep_size where WAL was removed',
+  },
+  LOCKSTEP_CON_SLOT_BUSY: {
+    disposition: 'transient',
+    message: 'the slot {slot} is in use by process {pid} of the server ({who})',
+    remedy:
+      'Stop that reader, SELECT pg_terminate_backend({pid}), or choose another name with LOCKSTEP_CONNECTOR_SLOT; the connector tries again by itself',
+  },
+  LOCKSTEP_CON_LEAD_LOST: {
+    disposition: 'transient',
+    message: 'the connection that holds the lead has ended',
+    remedy: 'Nothing is to be done: another connector leads, or this one connects again by itself',
+  },
+  LOCKSTEP_CON_GENERATIONS: {
+    disposition: 'transient',
+    message: 'generations begin too often: {count} gaps within an hour, the newest is {reason}',
+    remedy:
+      'Find what takes the slot or the publication away (replication tools, max_slot_wal_keep_size, failovers), or raise LOCKSTEP_CONNECTOR_MAX_GENERATIONS_PER_HOUR; the connector goes on by itself when the hour has passed',
+  },
   LOCKSTEP_CON_PROTOCOL: {
     disposition: 'transient',
     message: 'a pgoutput frame cannot be followed: {detail}',

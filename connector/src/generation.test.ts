@@ -8,7 +8,15 @@ import { raiseReason } from './generation.ts'
 import type { StartFacts } from './generation.ts'
 
 const identity = { systemId: '1', timeline: 1 }
-const stored = { ...identity, generation: 3, slot: 's', publication: 'p', announced: true }
+const stored = {
+  ...identity,
+  generation: 3,
+  slot: 's',
+  publication: 'p',
+  announced: true,
+  confirmable: null,
+  recentGaps: 0,
+}
 const sound: StartFacts = { stored, identity, slot: 's', gap: undefined, isLogEmpty: false }
 
 describe('connector/generation', () => {
@@ -22,6 +30,7 @@ describe('connector/generation', () => {
     ['other-primary', { identity: { systemId: '1', timeline: 2 }, gap: 'slot-lost' }],
     ['slot-lost', { gap: 'slot-lost' }],
     ['slot-lost', { slot: 'another' }],
+    ['slot-recreated', { gap: 'slot-recreated' }],
     ['publication-lost', { gap: 'publication-lost' }],
     ['memory-log', { isLogEmpty: true }],
   ])('every gap begins a generation: %s', (reason, facts) => {

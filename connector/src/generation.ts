@@ -7,11 +7,18 @@ import type { Epoch, EpochStore, ServerIdentity } from './ports.ts'
 export type RaiseReason =
   | 'first-start'
   | 'slot-lost'
+  | 'slot-recreated'
   | 'publication-lost'
   | 'other-primary'
   | 'memory-log'
   | 'requested'
   | 'unannounced'
+
+/** Gaps that somebody or something makes again and again are bounded per hour; the others are a process's own doing. */
+export function isBoundedGap(reason: RaiseReason | undefined): boolean {
+  return reason !== undefined && BOUNDED.has(reason)
+}
+const BOUNDED: ReadonlySet<RaiseReason> = new Set(['slot-lost', 'slot-recreated', 'publication-lost', 'other-primary'])
 
 /** What the start of a session found out. */
 export interface StartFacts {
@@ -19,7 +26,7 @@ export interface StartFacts {
   readonly identity: ServerIdentity
   readonly slot: string
   /** Why the slot could not go on from where it was, if it could not. */
-  readonly gap: 'slot-lost' | 'publication-lost' | undefined
+  readonly gap: 'slot-lost' | 'slot-recreated' | 'publication-lost' | undefined
   /** True for the first session of a process whose log does not outlive it. */
   readonly isLogEmpty: boolean
 }

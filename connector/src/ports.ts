@@ -49,6 +49,10 @@ export interface Epoch extends ServerIdentity {
   readonly publication: string
   /** False while a flush of this generation may not have reached every partition. */
   readonly announced: boolean
+  /** Nothing above it has been acknowledged to Postgres, see `EpochStore.reserve`; null where nobody noted it. */
+  readonly confirmable: Lsn | null
+  /** Generations of the last hour that answered a gap. */
+  readonly recentGaps: number
 }
 
 /** Asks for a generation that is greater than the stored one and than `above`, by `step`. */
@@ -57,16 +61,22 @@ export interface RaiseRequest extends ServerIdentity {
   readonly publication: string
   readonly above: number
   readonly step: number
+  /** Whether it counts as one of the gaps that are bounded per hour. */
+  readonly isGap: boolean
 }
 
 /** Keeps the generation durably in the source database. */
 export interface EpochStore {
-  /** Creates schema and table if they are missing. */
-  create(): Promise<void>
+  /** Creates schema and table first if they are missing. */
   read(): Promise<Epoch | undefined>
   /** Resolves once the new generation is durable, not yet announced. */
   raise(request: RaiseRequest): Promise<Epoch>
   markAnnounced(generation: number): Promise<void>
+  /**
+   * Notes durably where the WAL ends now and answers it. What is acknowledged to Postgres must never pass the newest
+   * note: a slot that stands above it is not the one that was acknowledged.
+   */
+  reserve(): Promise<Lsn>
 }
 
 /** The slot as `pg_replication_slots` shows it. */
@@ -76,13 +86,38 @@ export interface SlotFacts {
   readonly isActive: boolean
   /** What the consumer calls itself; '' where none is there. */
   readonly consumer: string
+  /** It lacks WAL that it needs, or the server has invalidated it for another reason. */
   readonly isLost: boolean
-  /** As `wal_status` says; with the reason of an invalidation on PG 17 and newer. */
+  readonly confirmed: Lsn | null
+  /** As `wal_status` says, with the reason of an invalidation where the server tells one. */
   readonly walStatus: string
   readonly isTemporary: boolean
   readonly isTwoPhase: boolean
   /** Survives a failover; false before PG 17. */
   readonly isFailover: boolean
+}
+
+/** What may become a gap, as the guardian watches it. */
+export interface Vitals {
+  readonly slot: SlotVitals | undefined
+  /** See `Catalog.publicationPrint`. */
+  readonly publication: string
+  /** The oldest running transaction with an xid, and the next xid to be given: equal while none runs. */
+  readonly oldestXid: bigint
+  readonly nextXid: bigint
+}
+
+/** The slot in use. */
+export interface SlotVitals {
+  /** reserved, extended, unreserved or lost, as `pg_replication_slots.wal_status` says. */
+  readonly walStatus: string
+  /** Why the server invalidated it; '' while it is sound. */
+  readonly invalidation: string
+  readonly retainedBytes: number
+  /** WAL that may still be written before it can be lost; null without a limit. */
+  readonly safeBytes: number | null
+  /** Since the statistics were reset. */
+  readonly spilledBytes: number
 }
 
 /** The publication and what it carries. */
@@ -127,15 +162,47 @@ export interface Catalog {
   facts(tables: readonly string[]): Promise<CatalogFacts>
   /** Names the publication's OID, then `:`, then what it carries; '' while there is none. Equal texts: nothing changed. */
   publicationPrint(): Promise<string>
+  /** Cheap enough for every second. */
+  vitals(): Promise<Vitals>
 }
 
 /** Changes the source database; called only after every check has passed. */
 export interface SourceAdmin {
   createPublication(tables: readonly string[]): Promise<void>
-  createSlot(): Promise<void>
-  dropSlot(): Promise<void>
+  readonly slot: SlotAdmin
   /** Writes a transactional logical message and flushes it locally, never waiting for a standby. */
   emit(content: string): Promise<void>
+}
+
+/** A process that reads the slot. */
+export interface SlotHolder {
+  readonly pid: number
+  /** A walsender of this namespace: left behind, when the lead is ours. */
+  readonly isOurs: boolean
+  /** Role and application, for a person. */
+  readonly who: string
+}
+
+/** Owns the slot. */
+export interface SlotAdmin {
+  /** `failover`: standbys keep a copy, where the server (17 or newer) can have one. */
+  create(failover: boolean): Promise<void>
+  drop(): Promise<void>
+  holder(): Promise<SlotHolder | undefined>
+  /** Ends the holder's connection; false where the role may not. */
+  terminate(pid: number): Promise<boolean>
+}
+
+/**
+ * The connection itself. Of all connectors of a namespace one at a time leads; the server takes the lead back when the
+ * connection ends, so whatever this connection has changed was changed by the leader.
+ */
+export interface Link {
+  /** Answers at once whether this connection leads from now on. */
+  tryLead(): Promise<boolean>
+  /** Settles, never rejects, when the connection is gone; also after `close`. */
+  readonly lost: Promise<Error>
+  close(): Promise<void>
 }
 
 /** The ordinary connection of one session. */
@@ -143,7 +210,7 @@ export interface SourceConnection {
   readonly catalog: Catalog
   readonly admin: SourceAdmin
   readonly epochs: EpochStore
-  close(): Promise<void>
+  readonly link: Link
 }
 
 /** Opens the connections of one session to one primary. */

@@ -39,6 +39,7 @@ const soundSlot: SlotFacts = {
   isActive: false,
   consumer: '',
   isLost: false,
+  confirmed: null,
   walStatus: 'reserved',
   isTemporary: false,
   isTwoPhase: false,

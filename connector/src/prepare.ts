@@ -1,11 +1,13 @@
 import type { EventLog, Logger, TimeSource } from '@lockstep/runtime'
-import type { RuleSet } from '@lockstep/schemas'
+import type { Lsn, RuleSet } from '@lockstep/schemas'
 import { refusalOf } from './check.ts'
 import type { ConnectorConfig } from './config.ts'
-import { announce, FAILOVER_STEP, raiseReason } from './generation.ts'
+import { fail } from './errors.ts'
+import { announce, FAILOVER_STEP, isBoundedGap, raiseReason } from './generation.ts'
 import type { RaiseReason } from './generation.ts'
+import { takeOverSlot } from './leadership.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { CatalogFacts, Epoch, Reading, ServerIdentity, Snapshots, SourceConnection } from './ports.ts'
+import type { CatalogFacts, Epoch, Reading, ServerIdentity, SlotFacts, Snapshots, SourceConnection } from './ports.ts'
 import type { TableFacts } from './source-facts.ts'
 import { judgeFacts } from './preflight.ts'
 
@@ -33,6 +35,8 @@ export interface PreparedSource {
   readonly publication: string
   readonly epoch: Epoch
   readonly reason: RaiseReason
+  /** Nothing above it may be acknowledged yet, see `EpochStore.reserve`. */
+  readonly confirmable: Lsn
 }
 
 /** Where a session begins. */
@@ -45,43 +49,57 @@ export interface Beginning {
 const RUNNING_POLL_MS = 20
 
 /**
- * Makes the source ready for a stream: checks first, then publication and slot; a temporary slot is made by the stream
- * itself. Whatever fails leaves nothing half done that the next attempt does not find and finish.
+ * Makes the source ready for a stream; call it with the lead. First the slot is taken over and everything is checked,
+ * then publication and slot are made; a temporary slot is made by the stream itself. Whatever fails leaves nothing half
+ * done that the next attempt does not find and finish.
  * @throws LockstepError LOCKSTEP_CON_PREFLIGHT (config) listing every fault.
  */
 export async function prepareSource(options: PrepareOptions): Promise<PreparedSource> {
   const { connection, rules, config, metrics, logger } = options
   const { catalog, admin, epochs } = connection
-  const facts = await catalog.facts([...rules.tables.keys()])
-  refuseFaults(facts, options)
-  await epochs.create()
+  // Before the slot is judged: a predecessor may still acknowledge.
+  if (!config.temporarySlot) await takeOverSlot({ ...options, slot: admin.slot, name: config.slot })
+  const facts = await checkedFacts(options)
   if (facts.publication === undefined) await admin.createPublication([...rules.tables.keys()])
   const [identity, publication, stored] = [facts.sql, await catalog.publicationPrint(), await epochs.read()]
   const { gap, isRecreated } = judgeSlot(facts, config, { stored, publication })
   const reason = raiseReason({ stored, identity, slot: config.slot, gap, isLogEmpty: options.isLogEmpty })
   // Raised before the slot is made: a crash in between leaves a generation to announce, never a gap nobody knows of.
   const epoch =
-    reason === undefined && stored ? stored : await raise({ identity, publication, reason }, connection, config)
+    reason === undefined && stored ? stored : await raise({ identity, publication, reason, stored }, connection, config)
   if (reason !== undefined) {
     metrics.raises.inc({ reason })
     logger.info({ generation: epoch.generation, reason }, 'new generation')
   }
-  if (isRecreated && facts.slot !== undefined) await admin.dropSlot()
-  if (isRecreated) await admin.createSlot()
-  return { identity, tables: facts.tables, publication, epoch, reason: reason ?? 'unannounced' }
+  if (isRecreated && facts.slot !== undefined) await admin.slot.drop()
+  if (isRecreated) await admin.slot.create(config.failoverSlot)
+  const confirmable = await epochs.reserve()
+  return { identity, tables: facts.tables, publication, epoch, reason: reason ?? 'unannounced', confirmable }
 }
 
-function raise(
-  { identity, publication, reason }: { identity: ServerIdentity; publication: string; reason: RaiseReason | undefined },
+interface Gap {
+  readonly identity: ServerIdentity
+  readonly publication: string
+  readonly reason: RaiseReason | undefined
+  readonly stored: Epoch | undefined
+}
+
+/** @throws LockstepError LOCKSTEP_CON_GENERATIONS (transient) when gaps come too often. */
+async function raise(
+  { identity, publication, reason, stored }: Gap,
   { epochs }: SourceConnection,
-  { slot }: ConnectorConfig,
+  { slot, temporarySlot, maxGenerationsPerHour }: ConnectorConfig,
 ): Promise<Epoch> {
+  const isGap = !temporarySlot && isBoundedGap(reason)
+  const count = stored?.recentGaps ?? 0
+  if (isGap && count >= maxGenerationsPerHour) throw fail('LOCKSTEP_CON_GENERATIONS', { count, reason: reason ?? '' })
   return epochs.raise({
     ...identity,
     slot,
     publication,
     above: 0,
     step: reason === 'other-primary' ? FAILOVER_STEP : 1,
+    isGap,
   })
 }
 
@@ -102,16 +120,24 @@ export async function begin(prepared: PreparedSource, options: PrepareOptions): 
   return { generation: epoch.generation, first: await snapshots.take() }
 }
 
-function refuseFaults(facts: CatalogFacts, { rules, config, metrics }: PrepareOptions): void {
+/** Reads the catalog. @throws LockstepError LOCKSTEP_CON_PREFLIGHT (config) listing every fault. */
+export async function checkedFacts({
+  connection,
+  rules,
+  config,
+  metrics,
+}: Pick<PrepareOptions, 'connection' | 'rules' | 'config' | 'metrics'>): Promise<CatalogFacts> {
+  const facts = await connection.catalog.facts([...rules.tables.keys()])
   const checks = judgeFacts(facts, rules, config)
   for (const { name, severity } of checks) if (severity === 'error') metrics.preflight.inc({ check: name })
   const refusal = refusalOf(checks)
   if (refusal) throw refusal
+  return facts
 }
 
 interface SlotVerdict {
   /** Why the slot cannot go on from where it is, if it cannot. */
-  readonly gap: 'slot-lost' | 'publication-lost' | undefined
+  readonly gap: 'slot-lost' | 'slot-recreated' | 'publication-lost' | undefined
   /** Whether it has to be made, or made anew. */
   readonly isRecreated: boolean
 }
@@ -126,7 +152,15 @@ function judgeSlot(
   const isChanged = stored !== undefined && stored.publication !== publication
   // A slot that is older than its publication fails for ever or skips rows, depending on the server's version.
   const isOlder = found === undefined || (isChanged && oidOf(stored.publication) !== oidOf(publication))
-  return { gap: isOlder || isChanged ? 'publication-lost' : undefined, isRecreated: isOlder }
+  if (isOlder || isChanged) return { gap: 'publication-lost', isRecreated: isOlder }
+  // Used as it is: the flush covers what lies before it.
+  return { gap: isAnother(slot, stored) ? 'slot-recreated' : undefined, isRecreated: false }
+}
+
+/** Only we acknowledge, and never past the note: a slot above it was made anew under its name, or moved by hand. */
+function isAnother({ confirmed }: SlotFacts, stored: Epoch | undefined): boolean {
+  if (stored === undefined || stored.confirmable === null || confirmed === null) return false
+  return confirmed > stored.confirmable
 }
 
 const oidOf = (print: string): string => print.slice(0, print.indexOf(':'))

@@ -2,13 +2,16 @@ import { randomUUID } from 'node:crypto'
 import type { EventLog, Logger, TimeSource } from '@lockstep/runtime'
 import type { Lsn, RuleSet } from '@lockstep/schemas'
 import type { ConnectorConfig } from './config.ts'
+import { Confirmation } from './confirmation.ts'
 import type { Control, GenerationRequest } from './control.ts'
 import { fail } from './errors.ts'
 import { announce } from './generation.ts'
+import { Guardian } from './guardian.ts'
+import { waitForLead } from './leadership.ts'
 import { Liveness } from './liveness.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { ReplicationStream, Snapshots, Source, SourceConnection } from './ports.ts'
-import { begin, prepareSource } from './prepare.ts'
+import type { ReplicationStream, Snapshots, Source, SourceConnection, StreamHandler } from './ports.ts'
+import { begin, checkedFacts, prepareSource } from './prepare.ts'
 import type { Beginning, PreparedSource, PrepareOptions } from './prepare.ts'
 import type { Publisher } from './publisher.ts'
 import { SnapshotPump } from './pump.ts'
@@ -28,6 +31,8 @@ export interface RunSessionOptions {
   readonly isLogEmpty: boolean
   /** Ends the session. */
   readonly signal: AbortSignal
+  /** Called when another connector leads and everything is ready to follow it. */
+  readonly onStandby: () => void
   readonly onOpen: (handle: SessionHandle) => void
   readonly unsafe?: { readonly noGate?: boolean | undefined } | undefined
 }
@@ -42,18 +47,19 @@ export interface SessionHandle {
 }
 
 /**
- * Connects, prepares, streams until something breaks, and closes everything. Resolves with what ended it; rejects when
- * the stream was never opened.
+ * Connects, waits for the lead, prepares, streams until something breaks, and closes everything, the lead last. Resolves
+ * with what ended it; rejects when the stream was never opened.
  */
 export async function runSession(options: RunSessionOptions): Promise<unknown> {
   const { source, signal } = options
   const connection = await source.connect()
   let snapshots: Snapshots | undefined
-  const close = () => Promise.allSettled([connection.close(), snapshots?.close()])
+  const close = () => Promise.allSettled([connection.link.close(), snapshots?.close()])
   // A query of the preparation may wait for other transactions: only closing the connection ends it.
   const onAbort = (): void => void close()
   signal.addEventListener('abort', onAbort, { once: true })
   try {
+    await lead(connection, options)
     snapshots = await source.openSnapshots()
     const preparing: PrepareOptions = { ...options, connection, snapshots }
     const prepared = await prepareSource(preparing)
@@ -62,7 +68,7 @@ export async function runSession(options: RunSessionOptions): Promise<unknown> {
     const stream = await source.openStream(prepared.identity, async () => {
       const beginning = await begin(prepared, preparing)
       running = new Running(options, opened, { ...prepared, ...beginning })
-      return running.session
+      return running.handler
     })
     signal.removeEventListener('abort', onAbort)
     if (running === undefined) throw fail('LOCKSTEP_CON_STREAM', { reason: 'it began before its session' })
@@ -73,6 +79,25 @@ export async function runSession(options: RunSessionOptions): Promise<unknown> {
   }
 }
 
+/** Resolves once this session leads. Temporary slots exclude nobody: each process has its own slot and its own log. */
+async function lead(connection: SourceConnection, options: RunSessionOptions): Promise<void> {
+  const { config, metrics, logger, onStandby, time, signal } = options
+  if (!config.temporarySlot) {
+    const { link } = connection
+    await waitForLead({
+      link,
+      time,
+      signal,
+      async onStandby() {
+        await checkedFacts({ ...options, connection })
+        logger.info({}, 'another connector leads, standing by')
+        onStandby()
+      },
+    })
+  }
+  metrics.leader.set(1)
+}
+
 interface Opened {
   readonly connection: SourceConnection
   readonly snapshots: Snapshots
@@ -80,18 +105,23 @@ interface Opened {
 }
 
 // Bounds how long a changed publication goes unnoticed, and with it changes that watermarks vouch for unseen: far below the
-// default contract of 5 s. One catalog query each.
-const PUBLICATION_CHECK_MS = 1_000
+// default contract of 5 s. Two catalog queries each.
+const GUARD_EVERY_MS = 1_000
+// A last note is worth a moment; without it the next session only receives more again.
+const SETTLE_LIMIT_MS = 1_000
 
 /** One open session: the first failure of any part ends all of it. */
 class Running implements SessionHandle {
   readonly session: Session
+  /** Feeds the session until it has failed. */
+  readonly handler: StreamHandler
   readonly #options: RunSessionOptions
   readonly #opened: Opened
   readonly #end = new AbortController()
   readonly #failed = Promise.withResolvers<unknown>()
   readonly #pump: SnapshotPump
   readonly #liveness: Liveness
+  readonly #guardian: Guardian
   #newestLsn: Lsn
   #isRaising = false
 
@@ -109,6 +139,16 @@ class Running implements SessionHandle {
       wake: () => this.#pump.wake(),
       onMessage: (prefix, content) => this.#liveness.message(prefix, content),
     })
+    this.handler = {
+      onMessage: (bytes) => {
+        if (!this.#end.signal.aborted) this.session.onMessage(bytes)
+      },
+      onKeepalive: (walEnd) => {
+        if (!this.#end.signal.aborted) this.session.onKeepalive(walEnd)
+      },
+    }
+    const { publication } = beginning
+    this.#guardian = new Guardian({ ...options, catalog: connection.catalog, publication, slot: config.slot })
     const emit = (content: string) => connection.admin.emit(content)
     this.#liveness = new Liveness({ session: this.session, emit, time, newId: randomUUID, metrics, onError })
     this.#pump = new SnapshotPump({
@@ -132,20 +172,25 @@ class Running implements SessionHandle {
   }
 
   /** Resolves with what ended the stream, after everything of it has stopped. */
-  async run(stream: ReplicationStream): Promise<unknown> {
-    const { signal, onOpen } = this.#options
+  async run(opened: ReplicationStream): Promise<unknown> {
+    const { signal, onOpen, publisher } = this.#options
+    const stream = this.#bounded(opened)
     const stopped = (): void => this.#fail(signal.reason)
     signal.addEventListener('abort', stopped, { once: true })
     if (signal.aborted) stopped()
     void stream.ended.then((error) => this.#fail(error))
+    void this.#opened.connection.link.lost.then((error) => this.#fail(error))
     try {
       this.session.attach(stream)
       this.#liveness.attach(stream)
       onOpen(this)
       void this.#pump.run()
-      void this.#watchPublication()
+      void this.#guard()
       const error = await this.#failed.promise
+      // Before slot and lead are let go: no record of ours may follow the first one of another leader.
+      await publisher.abandon()
       stream.confirm(this.session.transactions.confirmed, false)
+      await this.#settle(stream)
       return error
     } finally {
       this.#end.abort(fail('LOCKSTEP_CON_STOPPED'))
@@ -177,6 +222,7 @@ class Running implements SessionHandle {
       slot: config.slot,
       above,
       step: 1,
+      isGap: false,
     })
     metrics.raises.inc({ reason: 'requested' })
     metrics.epoch.set(generation)
@@ -189,21 +235,42 @@ class Running implements SessionHandle {
   }
 
   /** A server of PG 18 skips rows of a missing publication without a word: the catalog alone tells. */
-  async #watchPublication(): Promise<void> {
-    const { connection, prepared } = this.#opened
+  async #guard(): Promise<void> {
     const { time } = this.#options
+    const { signal } = this.#end
     try {
-      while (!this.#end.signal.aborted) {
-        await time.sleep(PUBLICATION_CHECK_MS, this.#end.signal)
-        const print = await connection.catalog.publicationPrint()
-        if (print !== prepared.publication) this.#fail(fail('LOCKSTEP_CON_PUBLICATION'))
+      while (!signal.aborted) {
+        await time.sleep(GUARD_EVERY_MS, signal)
+        await this.#guardian.look(signal)
       }
     } catch (error) {
       this.#fail(error)
     }
   }
 
+  /** A temporary slot ends with its stream: nobody can meet it again. */
+  #bounded(stream: ReplicationStream): ReplicationStream | Confirmation {
+    const { config, time } = this.#options
+    const { connection, prepared } = this.#opened
+    if (config.temporarySlot) return stream
+    const onError = (error: unknown): void => this.#fail(error)
+    const received = (): number => this.session.transactions.total
+    const { confirmable } = prepared
+    return new Confirmation({ stream, epochs: connection.epochs, time, confirmable, received, onError })
+  }
+
+  async #settle(stream: ReplicationStream | Confirmation): Promise<void> {
+    if (!(stream instanceof Confirmation)) return
+    const settled = new AbortController()
+    const late = this.#options.time.sleep(SETTLE_LIMIT_MS, settled.signal).catch(() => undefined)
+    await Promise.race([stream.settle().catch(() => undefined), late])
+    settled.abort()
+  }
+
+  /** Everything stops publishing at once; what is on its way is awaited by `run`. */
   #fail(error: unknown): void {
+    this.#end.abort(error)
+    this.session.watermarks.clear()
     this.#failed.resolve(error)
   }
 }

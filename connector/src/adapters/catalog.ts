@@ -1,7 +1,9 @@
 import type pg from 'pg'
+import { parseLsn } from '@lockstep/schemas'
 import type { Catalog, CatalogFacts, PublicationFacts, ServerIdentity, SlotFacts } from '../ports.ts'
 import { readServer } from './catalog-server.ts'
 import { readTables } from './catalog-tables.ts'
+import { readVitals } from './vitals.ts'
 
 export interface CatalogOptions {
   readonly client: pg.Client
@@ -84,11 +86,16 @@ export function createCatalog({ client, slot, publication, identify }: CatalogOp
         server: await readServer(client),
       }
     },
-    async publicationPrint() {
-      const { rows } = await client.query<{ print: string }>(PRINT, [publication])
-      return rows[0]?.print ?? ''
+    publicationPrint: () => readPrint(client, publication),
+    async vitals() {
+      return { ...(await readVitals(client, slot)), publication: await readPrint(client, publication) }
     },
   }
+}
+
+async function readPrint(client: pg.Client, publication: string): Promise<string> {
+  const { rows } = await client.query<{ print: string }>(PRINT, [publication])
+  return rows[0]?.print ?? ''
 }
 
 interface SlotRow {
@@ -100,8 +107,12 @@ interface SlotRow {
     readonly active: boolean
     readonly temporary: boolean
     readonly two_phase: boolean
+    readonly confirmed_flush_lsn: string | null
     readonly wal_status: string | null
+    /** 17 and newer. */
     readonly invalidation_reason?: string | null
+    /** 16 and newer. */
+    readonly conflicting?: boolean | null
     readonly failover?: boolean
   }
 }
@@ -110,13 +121,14 @@ async function readSlot(client: pg.Client, name: string): Promise<SlotFacts | un
   const row = (await client.query<SlotRow>(SLOT, [name])).rows[0]
   if (row === undefined) return undefined
   const { slot, consumer } = row
-  const reason = slot.invalidation_reason ?? ''
+  const reason = slot.invalidation_reason ?? (slot.conflicting === true ? 'conflicting' : '')
   return {
     plugin: slot.plugin ?? 'no plugin',
     database: slot.database ?? '',
     isActive: slot.active,
     consumer,
-    isLost: slot.wal_status === 'lost',
+    isLost: slot.wal_status === 'lost' || reason !== '',
+    confirmed: slot.confirmed_flush_lsn === null ? null : parseLsn(slot.confirmed_flush_lsn),
     walStatus: [slot.wal_status ?? 'unknown', reason].filter((text) => text !== '').join(', '),
     isTemporary: slot.temporary,
     isTwoPhase: slot.two_phase,

@@ -9,6 +9,7 @@ import { createEpochStore } from './epoch-store.ts'
 import { readIdentity } from './identity.ts'
 import { openStream } from './replication-stream.ts'
 import type { StreamTuning } from './replication-stream.ts'
+import { createLink } from './link.ts'
 import { openSnapshots } from './snapshots.ts'
 
 export interface PgSourceOptions {
@@ -49,17 +50,20 @@ export function createPgSource(given: PgSourceOptions): PgSource {
       }
     },
   })
-  const options: ClientOptions = { url, applicationName: 'lockstep' }
+  const applicationName = `lockstep ${namespace}`
+  const options: ClientOptions = { url, applicationName }
   return {
     async connect() {
       const client = await openClient(options)
       // Raises and pushes must never wait for a missing standby: a lost raise is stepped over after a failover.
       await client.query('set synchronous_commit = local')
+      // The lead must not outlive a host that vanished without a word.
+      await client.query(`set tcp_keepalives_idle = 2; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3`)
       return {
         catalog: createCatalog({ client, slot, publication, identify: () => identifySystem(options) }),
-        admin: noting(createSourceAdmin({ client, slot, publication })),
+        admin: noting(createSourceAdmin({ client, slot, publication, applicationName })),
         epochs: createEpochStore(client, namespace),
-        close: () => closeClient(client),
+        link: createLink(client, namespace),
       }
     },
     openSnapshots: () => openSnapshots(options),
