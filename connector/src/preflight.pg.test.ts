@@ -1,5 +1,6 @@
 import { parseRules } from '@lockstep/schemas'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { readServer } from './adapters/catalog-server.ts'
 import { checkSource } from './compose.ts'
 import { createRecordingLog, openTestSource, PRODUCT_RULES, startOn } from './testing/test-source.ts'
 import type { TestSource } from './testing/test-source.ts'
@@ -72,6 +73,20 @@ describe.each(SERVERS.filter(([, url]) => url !== ''))('connector/preflight on P
     } finally {
       await source.query(`revoke all on products from ${role}; drop role ${role}`)
     }
+  })
+
+  test('a transaction is seen from its first statement on, with its age', async () => {
+    const writer = await source.connect()
+    await writer.query('begin; insert into products values (1)')
+    const { rows } = await writer.query<{ pid: number }>('select pg_backend_pid() as pid')
+    const expected = {
+      pid: rows[0]?.pid,
+      gid: null,
+      database: source.config.slot,
+      openSeconds: expect.any(Number) as number,
+    }
+    expect((await readServer(source.client, -1)).longTransactions).toContainEqual(expected)
+    expect((await readServer(source.client)).longTransactions).toEqual([])
   })
 
   test('an unreachable server is one finding', async () => {

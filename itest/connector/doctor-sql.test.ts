@@ -8,6 +8,7 @@ import { decodeEvent } from '@lockstep/schemas'
 import { pollUntil, startPostgres, type PostgresServer } from '@lockstep/servers'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { lockstep } from '../process.ts'
+import { startPooler } from './pooler.ts'
 import { bareDatabase, connectorConfig, RULES, RULES_TEXT, run, soundSource, urlOf } from './sound-source.ts'
 
 const DEADLINE_MS = 10_000
@@ -90,6 +91,8 @@ describe.each([15, 18] as const)('itest/doctor-sql on PostgreSQL %s', (major) =>
       'insert shop.orders 1500',
       'delete shop.orders 1500',
     ])
+    // Beside a running connector everything is as sound as before.
+    expect(await doctor(url, '--slot', database, '--strict')).toMatchObject({ code: 0 })
     await expect(run(url, 'select 1 from shop.products')).rejects.toThrow(/permission denied/)
     // A standby takes over by ending the walsender of its predecessor, which has the same role.
     const end = "select pg_terminate_backend(pid) as ended from pg_stat_replication where application_name = 'lockstep'"
@@ -123,6 +126,33 @@ describe.each([15, 18] as const)('itest/doctor-sql on PostgreSQL %s', (major) =>
     ])
     for (const { severity, isSql, remedy } of checks) if (severity === 'error' && isSql) await source.apply(remedy)
     expect((await doctor(url, '--json', '--strict')).code).toBe(0)
+  })
+
+  test.each([
+    ['refuses replication is an error', false, 'error'],
+    ['passes replication on is a warning', true, 'warn'],
+  ] as const)('a pooler that %s, and is named', async (_what, takesReplication, severity) => {
+    const source = await soundSource(server)
+    onTestFinished(() => source.close())
+    const pooler = await startPooler(server, takesReplication)
+    onTestFinished(() => pooler.close())
+    const direct = source.config
+    const url = Object.assign(new URL(direct.databaseUrl), { port: pooler.port })
+    source.config = { ...direct, databaseUrl: url.href }
+    const remedy = 'put host and port of the primary itself into the URL of the database, not those of the pooler'
+    expect(await source.findings()).toEqual([{ name: 'pooler', severity, remedy }])
+    source.config = direct
+    expect(await source.findings()).toEqual([])
+  })
+
+  test('a standby is refused, and once promoted it is sound', async () => {
+    const source = await soundSource(server)
+    onTestFinished(() => source.close())
+    writeFileSync(join(server.dataDir, 'standby.signal'), '')
+    await server.restart()
+    expect(await source.findings()).toEqual([{ name: 'primary', severity: 'error', remedy: 'connect to the primary' }])
+    await source.query('select pg_promote()')
+    expect(await source.findings()).toEqual([])
   })
 
   test('a lost slot is a warning where the connector may make it anew, else an error, and its remedy mends both', async () => {

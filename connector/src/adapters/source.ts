@@ -3,7 +3,7 @@ import pg from 'pg'
 import type { ServerIdentity, Source, SourceAdmin } from '../ports.ts'
 import { createSourceAdmin } from './admin.ts'
 import { createCatalog } from './catalog.ts'
-import { classify, clientConfig, closeClient, openClient } from './client.ts'
+import { clientConfig, closeClient, openClient } from './client.ts'
 import type { ClientOptions } from './client.ts'
 import { createEpochStore } from './epoch-store.ts'
 import { readIdentity } from './identity.ts'
@@ -91,8 +91,7 @@ async function identifySystem(options: ClientOptions): Promise<ServerIdentity | 
     await client.connect()
     return await readIdentity(client)
   } catch (error) {
-    const refused = classify(error)
-    return refused instanceof Error ? refused.message : String(refused)
+    return error instanceof Error ? error.message : String(error)
   } finally {
     await closeClient(client)
   }
