@@ -1,3 +1,5 @@
+import { Arena } from './arena.ts'
+import { encodeTransaction, writeChange } from './change-writer.ts'
 import { columnsBound, readColumns, writeColumns } from './columns.ts'
 import { UndecodableError } from './errors.ts'
 import type { Change, DeadLetter, Flush, LogEvent, PurgeCommand, Watermark } from './events.ts'
@@ -12,6 +14,7 @@ import type { Writer } from './wire-types.ts'
 const MAX_GENERATION = 0xffffffffn
 const record = new ScratchBuffer()
 const columns = new ScratchBuffer()
+const arena = new Arena()
 
 /** Encodes an event as Avro single-object bytes. The result is the caller's. @throws Error for a value out of range. */
 export function encodeEvent(event: LogEvent): Buffer {
@@ -68,19 +71,11 @@ function encodeChange(change: Change): Buffer {
   const buffer = columns.atLeast(columnsBound(change.before) + columnsBound(change.after))
   const middle = writeColumns(change.before, buffer, 0)
   const end = writeColumns(change.after, buffer, middle)
-  const bytes = write(WRITERS.change, {
-    op: change.op,
-    table: change.table,
-    before: buffer.subarray(0, middle),
-    after: buffer.subarray(middle, end),
-    stamp: change.stamp,
-    commitLsn: signed(change.commitLsn),
-    index: BigInt(change.index),
-    xid: signed(change.xid),
-    commitTimeUs: change.commitTimeUs,
-  })
+  const [before, after] = [buffer.subarray(0, middle), buffer.subarray(middle, end)]
+  const bytes = writeChange({ ...change, before, after }, change.stamp, encodeTransaction(change, arena), arena)
   columns.trim()
-  return bytes
+  // A copy: what one caller keeps must not keep the records of others.
+  return Buffer.from(bytes)
 }
 
 function write(writer: Writer, wire: object): Buffer {

@@ -39,6 +39,55 @@ export function writeColumns(columns: Columns, target: Buffer, start: number): n
   return position
 }
 
+/** Bounds the bytes that one column takes besides its encoded name and its value. */
+export const COLUMN_OVERHEAD = 1 + MAX_VARINT_BYTES
+
+/** Encodes a column's name as it stands before its value, once for many rows. */
+export function encodeColumnName(name: string): Buffer {
+  const target = Buffer.alloc(MAX_VARINT_BYTES + WORST_BYTES_PER_UNIT * name.length)
+  return Buffer.from(target.subarray(0, writeText(name, target, 0)))
+}
+
+/** Some bytes of a larger buffer. */
+export interface Slice {
+  readonly bytes: Uint8Array
+  readonly from: number
+  readonly to: number
+}
+
+/** Writes a column that is NULL; answers the end. */
+export function writeNullColumn(name: Uint8Array, target: Buffer, start: number): number {
+  const end = copyAll(name, target, start)
+  target[end] = KIND_NULL
+  return end + 1
+}
+
+/** Writes a column whose value is UTF-8 text; answers the end. */
+export function writeTextColumn(name: Uint8Array, value: Slice, target: Buffer, start: number): number {
+  let position = copyAll(name, target, start)
+  target[position++] = KIND_TEXT
+  let rest = value.to - value.from
+  for (; rest >= 128; rest >>>= 7) target[position++] = (rest & 0x7f) | 0x80
+  target[position++] = rest
+  return copySlice(value, target, position)
+}
+
+/** Copies bytes; answers the end. */
+export function copyAll(source: Uint8Array, target: Uint8Array, start: number): number {
+  const { length } = source
+  if (length > SHORT) target.set(source, start)
+  else for (let index = 0; index < length; index++) target[start + index] = source[index]!
+  return start + length
+}
+
+/** Copies some bytes; answers the end. */
+export function copySlice({ bytes, from, to }: Slice, target: Uint8Array, start: number): number {
+  const length = to - from
+  if (length > SHORT) target.set(bytes.subarray(from, to), start)
+  else for (let index = 0; index < length; index++) target[start + index] = bytes[from + index]!
+  return start + length
+}
+
 /**
  * Reads a columns map. The result has no prototype: a column named like a method of Object is absent unless sent.
  * Every length is checked against the bytes that remain, so nothing is allocated that the input does not hold.
