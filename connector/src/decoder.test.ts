@@ -1,7 +1,8 @@
-import { parseRules } from '@lockstep/schemas'
+import { parseRules, readColumns } from '@lockstep/schemas'
 import { describe, expect, test } from 'vitest'
 import { Decoder } from './decoder.ts'
-import type { BeginFrame, RowFrame } from './decoder.ts'
+import type { BeginFrame } from './decoder.ts'
+import type { Row } from './row.ts'
 import { pgoutput } from './testing/pgoutput-bytes.ts'
 import { RECORDED } from './testing/recorded-pgoutput.ts'
 
@@ -14,8 +15,14 @@ tables:
 const COLUMNS = ['*id', 'category_id', 'body']
 const UNCHANGED = { unchanged: true } as const
 
+const plain = ({ op, table, before, after, key }: Row) => {
+  const columns = (bytes: Uint8Array) => readColumns(Buffer.from(bytes))
+  return { op, table, before: columns(before), after: columns(after), key: key.toString() }
+}
+
 function open(primaryKey = ['id']) {
-  const rows: RowFrame[] = []
+  const rows: ReturnType<typeof plain>[] = []
+  const raw: Row[] = []
   const seen = { begins: [] as BeginFrame[], commits: [] as bigint[], messages: [] as string[], hashes: [] as Buffer[] }
   const odd = { tags: [] as number[], relations: [] as (readonly string[])[] }
   const decoder = new Decoder({
@@ -23,7 +30,10 @@ function open(primaryKey = ['id']) {
     tables: new Map([['public.products', { oid: 7, primaryKey }]]),
     sink: {
       begin: (frame) => seen.begins.push(frame),
-      row: (frame) => rows.push(frame),
+      row: (row) => {
+        raw.push(row)
+        rows.push(plain(row))
+      },
       commit: (endLsn) => seen.commits.push(endLsn),
       message: (prefix, content) => seen.messages.push(`${prefix}:${content}`),
       undecodable: (_table, sha256) => seen.hashes.push(sha256),
@@ -36,6 +46,7 @@ function open(primaryKey = ['id']) {
   return {
     decoder,
     rows,
+    raw,
     seen,
     odd,
     feed: (...messages: Buffer[]) => messages.forEach((bytes) => decoder.parse(bytes)),
@@ -141,13 +152,13 @@ describe('connector/decoder', () => {
   })
 
   test('overwriting the input after the call changes nothing that was handed over', () => {
-    const { rows, seen, feed } = open()
+    const { raw, seen, feed } = open()
     const bytes = pgoutput.row('insert', 7, { new: ['1', '5', 'x'] })
     const message = pgoutput.message('lockstep', 'nonce')
     feed(relation, bytes, message)
     bytes.fill(0x58)
     message.fill(0x58)
-    expect(rows[0]?.after).toEqual({ id: '1', category_id: '5' })
+    expect(raw.map(plain)).toMatchObject([{ key: 'public.products|1', after: { id: '1', category_id: '5' } }])
     expect(seen.messages).toEqual(['lockstep:nonce'])
   })
 

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
-import type { ChangeOp, Columns, Lsn, RuleSet } from '@lockstep/schemas'
+import type { Lsn, RuleSet } from '@lockstep/schemas'
 import { fail } from './errors.ts'
 import { PgoutputReader } from './pgoutput-reader.ts'
-import { readRelation, readTuple } from './relations.ts'
+import { readRelation } from './relations.ts'
 import type { RelationPlan, TableIdentity } from './relations.ts'
+import { tableRow } from './row.ts'
+import type { Row } from './row.ts'
+import { RowWriter } from './row-writer.ts'
 
 /** What a Begin message says. */
 export interface BeginFrame {
@@ -13,20 +16,10 @@ export interface BeginFrame {
   readonly commitTimeUs: bigint
 }
 
-/** One row, or one table, that changed. */
-export interface RowFrame {
-  readonly op: ChangeOp
-  readonly table: string
-  readonly before: Columns
-  readonly after: Columns
-  /** Key of the record in the log. */
-  readonly key: string
-}
-
 /** Takes decoded frames, in order and synchronously. Nothing handed over shares memory with the input. */
 export interface FrameSink {
   begin(frame: BeginFrame): void
-  row(frame: RowFrame): void
+  row(row: Row): void
   /** End of the commit record: exactly what may be acknowledged. */
   commit(endLsn: Lsn): void
   message(prefix: string, content: string): void
@@ -54,11 +47,11 @@ const ORIGIN_TAG = 79
 const NEW_TUPLE = 0x4e
 const KEY_TUPLE = 0x4b
 const OLD_TUPLE = 0x4f
-const NOTHING: Columns = Object.freeze(Object.create(null) as Record<string, never>)
 
 /** Decodes pgoutput, protocol version 1, keeping only the columns that rules and keys need. One per stream. */
 export class Decoder {
   readonly #reader = new PgoutputReader()
+  readonly #writer = new RowWriter()
   readonly #plans = new Map<number, RelationPlan | null>()
   readonly #options: DecoderOptions
 
@@ -67,12 +60,12 @@ export class Decoder {
   }
 
   /**
-   * Decodes one message. A row that cannot be read becomes a change of its whole table.
+   * Decodes the message in `bytes[start…end)`. A row that cannot be read becomes a change of its whole table.
    * @throws LockstepError LOCKSTEP_CON_PROTOCOL where the frame of transactions itself cannot be followed.
    */
-  parse(bytes: Buffer): void {
-    this.#reader.reset(bytes)
-    const tag = bytes[0] ?? 0
+  parse(bytes: Buffer, start = 0, end = bytes.length): void {
+    this.#reader.reset(bytes, start, end)
+    const tag = bytes[start] ?? 0
     try {
       this.#reader.skip(1)
       this.#dispatch(tag)
@@ -80,7 +73,7 @@ export class Decoder {
       if (!(error instanceof RangeError)) throw error
       if (tag !== TAG.insert && tag !== TAG.update && tag !== TAG.delete && tag !== TAG.truncate)
         throw fail('LOCKSTEP_CON_PROTOCOL', { detail: error.message }, error)
-      this.#undecodable(bytes)
+      this.#undecodable(bytes.subarray(start, end))
     }
   }
 
@@ -128,35 +121,26 @@ export class Decoder {
   }
 
   #row(tag: number): void {
-    const reader = this.#reader
+    const [reader, writer] = [this.#reader, this.#writer]
     const plan = this.#plan(reader.uint32())
     if (plan === null) return
-    if (plan.missing.length > 0) return this.#table('unknown', plan.table)
+    if (plan.missing.length > 0) return this.#options.sink.row(tableRow('unknown', plan.table))
     let mark = reader.uint8()
-    let before: Columns | undefined
-    if (mark === KEY_TUPLE || mark === OLD_TUPLE) {
-      before = readTuple(reader, plan, mark === KEY_TUPLE ? 'key' : 'row')
+    writer.begin(reader, plan)
+    const hasOld = mark === KEY_TUPLE || mark === OLD_TUPLE
+    if (hasOld) {
+      writer.old(reader, plan, mark === KEY_TUPLE)
       if (tag === TAG.update) mark = reader.uint8()
     }
     if (tag === TAG.delete) {
-      if (before === undefined) throw new RangeError('a delete has no old tuple')
-      return this.#emit('delete', plan, { before, after: NOTHING })
+      if (!hasOld) throw new RangeError('a delete has no old tuple')
+    } else {
+      if (mark !== NEW_TUPLE) throw new RangeError('a row has no new tuple')
+      if (tag === TAG.update && !hasOld) writer.identity(reader, plan)
+      writer.new(reader, plan)
     }
-    if (mark !== NEW_TUPLE) throw new RangeError('a row has no new tuple')
-    const after = readTuple(reader, plan, 'row')
-    if (tag === TAG.insert) return this.#emit('insert', plan, { before: NOTHING, after })
-    this.#emit('update', plan, { before: before ?? identityOf(plan, after), after })
-  }
-
-  #emit(op: ChangeOp, plan: RelationPlan, rows: { readonly before: Columns; readonly after: Columns }): void {
-    const row = op === 'delete' ? rows.before : rows.after
-    let key = plan.table
-    for (const name of plan.key) key += `|${row[name] ?? rows.before[name] ?? ''}`
-    this.#options.sink.row({ op, table: plan.table, ...rows, key })
-  }
-
-  #table(op: ChangeOp, table: string): void {
-    this.#options.sink.row({ op, table, before: NOTHING, after: NOTHING, key: table })
+    const op = tag === TAG.insert ? 'insert' : tag === TAG.update ? 'update' : 'delete'
+    this.#options.sink.row(writer.finish(op, reader, plan))
   }
 
   #truncate(): void {
@@ -165,7 +149,7 @@ export class Decoder {
     reader.skip(1)
     for (let index = 0; index < count; index++) {
       const plan = this.#plan(reader.uint32())
-      if (plan !== null) this.#table('truncate', plan.table)
+      if (plan !== null) this.#options.sink.row(tableRow('truncate', plan.table))
     }
   }
 
@@ -189,16 +173,6 @@ export class Decoder {
     // Without a relation nobody can tell which table changed, so all of them did.
     const tables = plan ? [plan.table] : [...this.#options.rules.tables.keys()]
     this.#options.sink.undecodable(plan?.table ?? '*', sha256)
-    for (const table of tables) this.#table('unknown', table)
+    for (const table of tables) this.#options.sink.row(tableRow('unknown', table))
   }
-}
-
-/** An update without an old tuple left the identity alone, so the new row's identity is the old one's. */
-function identityOf(plan: RelationPlan, after: Columns): Columns {
-  const before = Object.create(null) as Record<string, string | null>
-  for (const name of plan.identity) {
-    const value = after[name]
-    if (value !== undefined) before[name] = value
-  }
-  return before
 }

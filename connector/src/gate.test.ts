@@ -3,18 +3,12 @@ import type { Clock, Lsn } from '@lockstep/schemas'
 import { describe, expect, test } from 'vitest'
 import { Gate } from './gate.ts'
 import type { GateOptions } from './gate.ts'
+import { tableRow } from './row.ts'
+import type { Row } from './row.ts'
 import { Transaction } from './transactions.ts'
-import type { NumberedRow } from './transactions.ts'
 
 const frame = { xid: 0, commitLsn: 0n as Lsn, commitTimeUs: 0n }
-const row = (index: number, table = 'public.t'): NumberedRow => ({
-  op: 'insert',
-  table,
-  before: {},
-  after: { id: String(index) },
-  key: `${table}|${index}`,
-  index,
-})
+const row = (index: number, table = 'public.t'): Row => tableRow('insert', table, index)
 
 function open(first: string, options: Partial<GateOptions> = {}) {
   const released: [bigint, string, number, Clock][] = []
@@ -24,6 +18,7 @@ function open(first: string, options: Partial<GateOptions> = {}) {
     events: { passed: () => counts.passed++, late: () => counts.late++, collapsed: () => counts.collapsed++ },
     nowMs: () => 0,
     maxHeldRows: 10,
+    maxHeldBytes: 1_000,
     ...options,
   })
   const arrive = (xid: bigint, rows = 1): Transaction => {

@@ -1,10 +1,11 @@
 import { clockOf, sees } from '@lockstep/schemas'
 import type { Clock, Snapshot } from '@lockstep/schemas'
-import { bulkOf } from './transactions.ts'
-import type { NumberedRow, Transaction } from './transactions.ts'
+import { bytesOf, detached, tableRow } from './row.ts'
+import type { Row } from './row.ts'
+import type { Transaction } from './transactions.ts'
 
 /** What leaves the gate, with the clock of a snapshot that sees the transaction. */
-export type Release = (transaction: Transaction, row: NumberedRow, clock: Clock) => void
+export type Release = (transaction: Transaction, row: Row, clock: Clock) => void
 
 export interface GateEvents {
   /** A transaction's first row has passed after `waitedMs`. */
@@ -19,8 +20,9 @@ export interface GateOptions {
   readonly release: Release
   readonly events: GateEvents
   readonly nowMs: () => number
-  /** Rows that may be held altogether; the transaction that passes it collapses. */
+  /** Rows that may be held altogether, and bytes of theirs; the transaction that passes either collapses. */
   readonly maxHeldRows: number
+  readonly maxHeldBytes: number
   /** TEST ONLY, unsafe: rows pass with the newest known clock, seen or not. */
   readonly unsafeNoGate?: boolean | undefined
 }
@@ -36,6 +38,7 @@ export class Gate {
   #clock: Clock
   #asked = 0
   #heldRows = 0
+  #heldBytes = 0
   #fresh = 0
   #isClosed = false
 
@@ -68,7 +71,7 @@ export class Gate {
   }
 
   /** Lets the row pass or holds it. */
-  row(transaction: Transaction, row: NumberedRow): void {
+  row(transaction: Transaction, row: Row): void {
     // A snapshot may have come between Begin and the first row, while nothing waited.
     if (transaction.clock === null && !this.#waiting.has(transaction) && sees(this.#snapshot, transaction.xid))
       this.#see(transaction)
@@ -118,31 +121,33 @@ export class Gate {
     this.#options.events.late()
   }
 
-  #hold(transaction: Transaction, row: NumberedRow): void {
+  #hold(transaction: Transaction, row: Row): void {
     if (!this.#waiting.has(transaction)) {
       this.#waiting.add(transaction)
       if (transaction.clock === null && !transaction.isLate) this.#fresh += 1
     }
     if (transaction.isCollapsed) {
       if (!transaction.held.some(({ table }) => table === row.table))
-        this.#push(transaction, bulkOf(row.table, row.index))
+        this.#push(transaction, tableRow('bulk', row.table, row.index))
       return
     }
-    this.#push(transaction, row)
-    if (this.#heldRows > this.#options.maxHeldRows) this.#collapse(transaction)
+    this.#push(transaction, detached(row))
+    const { maxHeldRows, maxHeldBytes } = this.#options
+    if (this.#heldRows > maxHeldRows || this.#heldBytes > maxHeldBytes) this.#collapse(transaction)
   }
 
-  #push(transaction: Transaction, row: NumberedRow): void {
+  #push(transaction: Transaction, row: Row): void {
     transaction.held.push(row)
     this.#heldRows += 1
+    this.#heldBytes += bytesOf(row)
   }
 
   #collapse(transaction: Transaction): void {
     const firstOfTable = new Map<string, number>()
     for (const { table, index } of transaction.held) if (!firstOfTable.has(table)) firstOfTable.set(table, index)
-    this.#heldRows -= transaction.held.length
+    this.#forget(transaction.held)
     transaction.held = []
-    for (const [table, index] of firstOfTable) this.#push(transaction, bulkOf(table, index))
+    for (const [table, index] of firstOfTable) this.#push(transaction, tableRow('bulk', table, index))
     transaction.isCollapsed = true
     this.#options.events.collapsed()
   }
@@ -152,7 +157,12 @@ export class Gate {
     const { held, clock } = transaction
     if (clock === null) return
     transaction.held = []
-    this.#heldRows -= held.length
+    this.#forget(held)
     for (const row of held) this.#options.release(transaction, row, clock)
+  }
+
+  #forget(rows: readonly Row[]): void {
+    this.#heldRows -= rows.length
+    for (const row of rows) this.#heldBytes -= bytesOf(row)
   }
 }

@@ -64,6 +64,6 @@ describe('connector/control', () => {
 describe('connector/status-message', () => {
   test('the three positions are exactly the given one, and time counts from 2000', () => {
     const bytes = statusMessage(0x16b374d848n as Parameters<typeof statusMessage>[0], true, 946_684_801_000)
-    expect(bytes.toString('hex')).toBe(`72${'00000016b374d848'.repeat(3)}00000000000f424001`)
+    expect(bytes.toString('hex')).toBe(`640000002672${'00000016b374d848'.repeat(3)}00000000000f424001`)
   })
 })

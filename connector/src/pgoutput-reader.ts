@@ -1,68 +1,73 @@
 // µs from 1970-01-01 to 2000-01-01, where Postgres' time begins.
 const POSTGRES_EPOCH_US = 946_684_800_000_000n
 
-/** Reads one pgoutput message in place. Every read checks its bounds and throws RangeError past the end. */
+/**
+ * Reads one pgoutput message in place, somewhere inside what the socket brought. Every read checks the end of the
+ * message, not of the bytes, and throws RangeError past it.
+ */
 export class PgoutputReader {
-  #bytes: Buffer = Buffer.alloc(0)
-  #at = 0
+  bytes: Buffer = Buffer.alloc(0)
+  at = 0
+  end = 0
 
   /** Begins at the first byte of a message; nothing of it is kept after the last read. */
-  reset(bytes: Buffer): void {
-    this.#bytes = bytes
-    this.#at = 0
+  reset(bytes: Buffer, start: number, end: number): void {
+    this.bytes = bytes
+    this.at = start
+    this.end = end
   }
 
   uint8(): number {
-    const value = this.#bytes.readUInt8(this.#at)
-    this.#at += 1
-    return value
+    const { at } = this
+    this.skip(1)
+    return this.bytes[at]!
   }
 
   uint16(): number {
-    const value = this.#bytes.readUInt16BE(this.#at)
-    this.#at += 2
-    return value
+    const { at, bytes } = this
+    this.skip(2)
+    return (bytes[at]! << 8) | bytes[at + 1]!
   }
 
   /** Unsigned: xids and OIDs pass 2³¹. */
   uint32(): number {
-    const value = this.#bytes.readUInt32BE(this.#at)
-    this.#at += 4
-    return value
+    const { at, bytes } = this
+    this.skip(4)
+    return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
   }
 
   uint64(): bigint {
-    const value = this.#bytes.readBigUInt64BE(this.#at)
-    this.#at += 8
-    return value
+    const { at } = this
+    this.skip(8)
+    return this.bytes.readBigUInt64BE(at)
   }
 
   /** µs since the Unix epoch. */
   timeUs(): bigint {
-    const value = this.#bytes.readBigInt64BE(this.#at) + POSTGRES_EPOCH_US
-    this.#at += 8
-    return value
+    const { at } = this
+    this.skip(8)
+    return this.bytes.readBigInt64BE(at) + POSTGRES_EPOCH_US
   }
 
   /** A text that ends with a zero byte, copied. */
   cstring(): string {
-    const end = this.#bytes.indexOf(0, this.#at)
-    if (end === -1) throw new RangeError('a text does not end')
-    const text = this.#bytes.toString('utf8', this.#at, end)
-    this.#at = end + 1
-    return text
+    const { at } = this
+    const end = this.bytes.indexOf(0, at)
+    if (end === -1 || end >= this.end) throw new RangeError('a text does not end')
+    this.at = end + 1
+    return this.bytes.toString('utf8', at, end)
   }
 
   /** `length` bytes as text, copied. */
   text(length: number): string {
-    const start = this.#at
+    const { at } = this
     this.skip(length)
-    return this.#bytes.toString('utf8', start, this.#at)
+    return this.bytes.toString('utf8', at, this.at)
   }
 
   skip(length: number): void {
-    const end = this.#at + length
-    if (end > this.#bytes.length) throw new RangeError('a field passes the end of its message')
-    this.#at = end
+    const at = this.at + length
+    if (at > this.end) throw new RangeError('a field passes the end of its message')
+    this.at = at
   }
 }

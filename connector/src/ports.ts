@@ -18,7 +18,8 @@ export interface Snapshots {
  * A throw ends the stream with that error.
  */
 export interface StreamHandler {
-  onMessage(bytes: Buffer): void
+  /** The message is `bytes[start…end)`. */
+  onMessage(bytes: Buffer, start: number, end: number): void
   /** Everything that Postgres had to send up to `walEnd` was delivered before. */
   onKeepalive(walEnd: Lsn): void
 }

@@ -60,6 +60,32 @@ describe('connector/publisher', () => {
     expect(bytes.at(-1)).toBe(0)
   })
 
+  test('after a rejection all that is not acknowledged goes again in its first order, and what came meanwhile behind it', async () => {
+    const { publisher, ticket, calls, acked, time } = open()
+    for (const key of ['a', 'b', 'c']) {
+      publisher.add('changes', record(key), ticket)
+      await settle()
+    }
+    calls[0]?.resolve()
+    calls[1]?.reject(new Error('no leader'))
+    await settle()
+    publisher.add('changes', record('d'), ticket)
+    await time.advance(10_000)
+    // While the third call is on its way nothing may pass it.
+    expect(calls).toHaveLength(3)
+    calls[2]?.reject(new Error('no leader'))
+    await time.advance(100)
+    expect(calls.slice(3).map(({ keys }) => keys)).toEqual([['b'], ['c'], ['d']])
+    calls[4]?.reject(new Error('no leader'))
+    calls[3]?.resolve()
+    calls[5]?.resolve()
+    await time.advance(10_000)
+    expect(calls.slice(6).map(({ keys }) => keys)).toEqual([['c']])
+    calls[6]?.resolve()
+    await settle()
+    expect(acked).toEqual([1, 1, 1, 1])
+  })
+
   test('settled waits for calls in flight and for what has not been sent yet', async () => {
     const { publisher, ticket, calls } = open()
     publisher.add('changes', record('a'), ticket)

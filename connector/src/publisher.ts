@@ -1,5 +1,5 @@
 import { backoff } from '@lockstep/runtime'
-import type { EventLog, LogRecord, TimeSource } from '@lockstep/runtime'
+import type { Backoff, EventLog, LogRecord, TimeSource } from '@lockstep/runtime'
 
 /** Is told when the log has acknowledged records handed over with it. */
 export interface Ticket {
@@ -18,31 +18,43 @@ export interface PublisherOptions {
 interface Batch {
   readonly topic: string
   readonly records: LogRecord[]
-  readonly tickets: Map<Ticket, number>
+  /** Whose records they are, in runs: those of one ticket mostly stand together. */
+  readonly tickets: Ticket[]
+  readonly runs: number[]
   bytes: number
 }
+
+// What a record takes in the heap besides its bytes, roughly: the bound is one of memory, not of payload.
+const RECORD_COST = 512
 
 // One batch carries what one read of the socket brought, at most this many records: a produce request of about 100 kB.
 const MAX_BATCH_RECORDS = 1000
 const RETRY = { initialMs: 20, maxMs: 2_000 }
 
 /**
- * Hands records to the log, several calls in flight; the log keeps their order. Rejected calls are repeated with the
- * same records until they are accepted or given up: duplicates are harmless.
+ * Hands records to the log, several calls in flight; the log keeps their order. After a rejection nothing new is handed
+ * over until every call in flight has settled; then all that is not acknowledged goes again, in its first order, until
+ * it is accepted or given up: duplicates are harmless.
  */
 export class Publisher {
   readonly #options: PublisherOptions
-  readonly #inFlight = new Set<Promise<void>>()
   readonly #open = new Map<string, Batch>()
+  /** Handed over and not acknowledged, in order. */
+  readonly #unacked = new Set<Batch>()
+  readonly #inFlight = new Set<Promise<void>>()
+  readonly #delays: Backoff
   #abort = new AbortController()
+  #recovering: Promise<void> | undefined
+  #onSettled = Promise.withResolvers<void>()
   #bytes = 0
   #isScheduled = false
 
   constructor(options: PublisherOptions) {
     this.#options = options
+    this.#delays = backoff({ ...RETRY, random: options.random })
   }
 
-  /** Bytes handed over and not acknowledged. */
+  /** Bytes handed to the log and not acknowledged, with what records cost besides. */
   get bytes(): number {
     return this.#bytes
   }
@@ -50,11 +62,18 @@ export class Publisher {
   /** Adds a record to the batch of this turn of the event loop. */
   add(topic: string, record: LogRecord, ticket: Ticket): void {
     let batch = this.#open.get(topic)
-    if (batch === undefined) this.#open.set(topic, (batch = { topic, records: [], tickets: new Map(), bytes: 0 }))
+    if (batch === undefined) {
+      batch = { topic, records: [], tickets: [], runs: [], bytes: 0 }
+      this.#open.set(topic, batch)
+    }
     batch.records.push(record)
-    batch.bytes += record.value.length
-    batch.tickets.set(ticket, (batch.tickets.get(ticket) ?? 0) + 1)
-    this.#count(record.value.length)
+    batch.bytes += record.value.length + RECORD_COST
+    const last = batch.tickets.length - 1
+    if (batch.tickets[last] === ticket) batch.runs[last]! += 1
+    else {
+      batch.tickets.push(ticket)
+      batch.runs.push(1)
+    }
     if (batch.records.length >= MAX_BATCH_RECORDS) this.#send(batch)
     if (this.#isScheduled) return
     this.#isScheduled = true
@@ -62,20 +81,22 @@ export class Publisher {
     queueMicrotask(() => this.#flush())
   }
 
-  /** Resolves when no call is in flight, whatever came of them. */
+  /** Resolves when everything added by now is acknowledged or given up. */
   async settled(): Promise<void> {
     this.#flush()
-    while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight)
+    if (this.#unacked.size > 0) await this.#onSettled.promise
   }
 
   /** Gives up what has not been acknowledged; resolves when no call is in flight, so that nothing follows later. */
   async abandon(): Promise<void> {
     this.#abort.abort(new Error('abandoned'))
     this.#open.clear()
-    await Promise.allSettled(this.#inFlight)
+    this.#unacked.clear()
+    await Promise.all([...this.#inFlight, this.#recovering])
     this.#abort = new AbortController()
     this.#bytes = 0
     this.#options.onBytes(0)
+    this.#settle()
   }
 
   #flush(): void {
@@ -85,26 +106,48 @@ export class Publisher {
 
   #send(batch: Batch): void {
     this.#open.delete(batch.topic)
-    const call = this.#produce(batch, this.#abort.signal).finally(() => this.#inFlight.delete(call))
-    this.#inFlight.add(call)
+    this.#unacked.add(batch)
+    this.#count(batch.bytes)
+    if (this.#recovering === undefined) this.#call(batch)
   }
 
-  async #produce(batch: Batch, signal: AbortSignal): Promise<void> {
-    const { log, time, events, random } = this.#options
-    const delays = backoff({ ...RETRY, random })
-    while (!signal.aborted) {
-      try {
-        await log.produce(batch.topic, batch.records)
-        break
-      } catch (error) {
+  #call(batch: Batch): void {
+    const { log, events } = this.#options
+    const { signal } = this.#abort
+    const call = log.produce(batch.topic, batch.records).then(
+      () => {
+        if (!signal.aborted) this.#acknowledge(batch)
+      },
+      (error: unknown) => {
+        if (signal.aborted) return
         events.rejected(batch.topic, error)
-        await time.sleep(delays.nextDelay(), signal).catch(() => undefined)
-      }
-    }
-    if (signal.aborted) return
-    events.produced(batch.topic, batch.records.length)
-    for (const [ticket, records] of batch.tickets) ticket.acknowledged(records)
+        this.#recovering ??= this.#recover(signal)
+      },
+    )
+    this.#inFlight.add(call)
+    void call.finally(() => this.#inFlight.delete(call))
+  }
+
+  async #recover(signal: AbortSignal): Promise<void> {
+    // The log has rejected every call that waited behind the first one, so none can overtake another.
+    await Promise.all(this.#inFlight)
+    await this.#options.time.sleep(this.#delays.nextDelay(), signal).catch(() => undefined)
+    this.#recovering = undefined
+    if (!signal.aborted) for (const batch of this.#unacked) this.#call(batch)
+  }
+
+  #acknowledge(batch: Batch): void {
+    this.#delays.reset()
+    this.#unacked.delete(batch)
+    this.#options.events.produced(batch.topic, batch.records.length)
+    for (const [index, ticket] of batch.tickets.entries()) ticket.acknowledged(batch.runs[index]!)
     this.#count(-batch.bytes)
+    if (this.#unacked.size === 0) this.#settle()
+  }
+
+  #settle(): void {
+    this.#onSettled.resolve()
+    this.#onSettled = Promise.withResolvers()
   }
 
   #count(bytes: number): void {

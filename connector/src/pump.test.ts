@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { Gate } from './gate.ts'
 import type { Reading } from './ports.ts'
 import { SnapshotPump } from './pump.ts'
+import { tableRow } from './row.ts'
 import { Transaction } from './transactions.ts'
 
 function open() {
@@ -18,6 +19,7 @@ function open() {
     events: { passed: () => undefined, late: () => undefined, collapsed: () => undefined },
     nowMs: () => time.nowMs(),
     maxHeldRows: 10,
+    maxHeldBytes: 1_000,
   })
   const pump = new SnapshotPump({
     snapshots: { take: () => new Promise<Reading>((resolve) => asked.push(resolve)) },
@@ -39,7 +41,7 @@ function open() {
   const arrive = (xid: bigint): void => {
     const transaction = new Transaction(xid, { xid: 0, commitLsn: 0n as Lsn, commitTimeUs: 0n }, () => undefined)
     gate.begin(transaction)
-    gate.row(transaction, { op: 'insert', table: 't', before: {}, after: {}, key: 't', index: 0 })
+    gate.row(transaction, tableRow('insert', 't'))
     pump.wake()
   }
   return { time, asked, echoes, state, pump, answer, arrive, end }

@@ -1,26 +1,32 @@
-import type { Columns, RuleSet, TableRules } from '@lockstep/schemas'
+import { encodeColumnName } from '@lockstep/schemas'
+import type { RuleSet, TableRules } from '@lockstep/schemas'
 import type { PgoutputReader } from './pgoutput-reader.ts'
 
 const KEY_FLAG = 1
-const NULL = 0x6e
-const UNCHANGED_TOAST = 0x75
-const TEXT = 0x74
+
+/** Per column of a tuple: its encoded name where its value is wanted, else null. */
+export type Selection = readonly (Buffer | null)[]
 
 /** How rows of one table are read, made new by each Relation message. Null stands for a table without rules. */
 export interface RelationPlan {
   readonly table: string
-  readonly rules: TableRules
-  /** Per column of the tuple: its name when it is wanted, else null. */
-  readonly wanted: readonly (string | null)[]
+  /** `schema.table`, what every record key of the table begins with. */
+  readonly keyPrefix: Buffer
+  /** Wanted columns of a whole row. */
+  readonly row: Selection
+  /** Wanted columns of a key tuple: all others are placeholders there, not NULLs. */
+  readonly keyTuple: Selection
   /**
    * Wanted columns that an update without an old tuple left alone. None under REPLICA IDENTITY FULL, which always sends
    * one: its absence means that the row lies in a partition, whose own identity is another than that of the root
    * described here.
    */
-  readonly identity: readonly string[]
-  readonly inIdentity: readonly boolean[]
-  /** Columns whose values order this table's records in the log. */
-  readonly key: readonly string[]
+  readonly identity: Selection
+  /** Per column: its place among the columns whose values order this table's records in the log, or −1. */
+  readonly keyPlace: readonly number[]
+  readonly keyLength: number
+  /** Bytes of all names, so that a row's room can be bounded. */
+  readonly nameBytes: number
   /** Rule columns that the table does not have: its changes are then unknown. */
   readonly missing: readonly string[]
 }
@@ -77,42 +83,19 @@ function planOf(rules: TableRules, { names, inIdentity, primaryKey }: RelationCo
   const known = primaryKey.filter((name) => names.includes(name))
   const key = known.length > 0 ? known : isFull ? rules.columns.filter((name) => names.includes(name)) : identityNames
   const wantedNames = new Set([...rules.columns, ...key])
+  const encoded = names.map(encodeColumnName)
+  const select = (isSelected: (index: number) => boolean): Selection =>
+    names.map((name, index) => (wantedNames.has(name) && isSelected(index) ? encoded[index]! : null))
+  const copiesIdentity = !isFull || known.length === names.length
   return {
     table: rules.table,
-    rules,
-    wanted: names.map((name) => (wantedNames.has(name) ? name : null)),
-    identity: isFull && known.length < names.length ? [] : identityNames.filter((name) => wantedNames.has(name)),
-    inIdentity,
-    key,
+    keyPrefix: Buffer.from(rules.table),
+    row: select(() => true),
+    keyTuple: select((index) => inIdentity[index] === true),
+    identity: select((index) => copiesIdentity && inIdentity[index] === true),
+    keyPlace: names.map((name) => key.indexOf(name)),
+    keyLength: key.length,
+    nameBytes: encoded.reduce((sum, bytes) => sum + bytes.length, 0),
     missing: rules.columns.filter((name) => !names.includes(name)),
   }
-}
-
-/** Which columns of a tuple count: in a key tuple all others are placeholders, not NULLs. */
-export type TupleKind = 'row' | 'key'
-
-/**
- * Reads the wanted columns of a tuple; what is not wanted is stepped over without allocating. The result has no
- * prototype. An unchanged TOAST value stays absent.
- */
-export function readTuple(reader: PgoutputReader, plan: RelationPlan, kind: TupleKind): Columns {
-  const { wanted, inIdentity } = plan
-  const count = reader.uint16()
-  if (count !== wanted.length) throw new RangeError('a tuple has another number of columns than its relation')
-  const row = Object.create(null) as Record<string, string | null>
-  for (let index = 0; index < count; index++) {
-    const format = reader.uint8()
-    const name = kind === 'row' || inIdentity[index] === true ? (wanted[index] ?? null) : null
-    if (format === NULL) {
-      // No identity but the full one may hold NULL, and that comes as a whole row: in a key tuple it is a placeholder.
-      if (name !== null && kind === 'row') row[name] = null
-    } else if (format === TEXT) {
-      const length = reader.uint32()
-      if (name === null) reader.skip(length)
-      else row[name] = reader.text(length)
-    } else if (format !== UNCHANGED_TOAST) {
-      throw new RangeError('a column has an unknown format')
-    }
-  }
-  return row
 }

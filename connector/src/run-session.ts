@@ -140,8 +140,8 @@ class Running implements SessionHandle {
       onMessage: (prefix, content) => this.#liveness.message(prefix, content),
     })
     this.handler = {
-      onMessage: (bytes) => {
-        if (!this.#end.signal.aborted) this.session.onMessage(bytes)
+      onMessage: (bytes, start, end) => {
+        if (!this.#end.signal.aborted) this.session.onMessage(bytes, start, end)
       },
       onKeepalive: (walEnd) => {
         if (!this.#end.signal.aborted) this.session.onKeepalive(walEnd)

@@ -1,16 +1,17 @@
 import { TOPICS } from '@lockstep/runtime'
 import type { EventLog, Logger, TimeSource } from '@lockstep/runtime'
-import { clockOf, encodeEvent, stampOf, widenXid } from '@lockstep/schemas'
-import type { Clock, Lsn, RuleSet } from '@lockstep/schemas'
+import { Arena, clockOf, encodeEvent, encodeTransaction, stampOf, widenXid, writeChange } from '@lockstep/schemas'
+import type { Clock, Lsn, RuleSet, Stamp } from '@lockstep/schemas'
 import { Decoder } from './decoder.ts'
-import type { BeginFrame, DecoderOptions, FrameSink, RowFrame } from './decoder.ts'
+import type { BeginFrame, DecoderOptions, FrameSink } from './decoder.ts'
 import { fail } from './errors.ts'
 import { Gate } from './gate.ts'
 import type { ConnectorMetrics } from './metrics.ts'
 import type { Reading, ReplicationStream, StreamHandler } from './ports.ts'
 import type { Publisher } from './publisher.ts'
+import type { Row } from './row.ts'
+import { Tally } from './tally.ts'
 import { Transaction, Transactions } from './transactions.ts'
-import type { NumberedRow } from './transactions.ts'
 import { Watermarks } from './watermark.ts'
 import type { Candidate } from './watermark.ts'
 
@@ -45,6 +46,11 @@ export class Session implements StreamHandler, FrameSink {
   readonly watermarks: Watermarks
   readonly #options: SessionOptions
   readonly #decoder: Decoder
+  readonly #decoded: Tally
+  readonly #arena = new Arena()
+  readonly #onProgress = (transaction: Transaction): void => this.#progress(transaction)
+  /** The newest stamp and what it was made of: rows leave in runs of one snapshot. */
+  #stamped: { readonly clock: Clock; readonly generation: number; readonly stamp: Stamp }
   #stream: ReplicationStream | undefined
   #generation: number
   #emitting: Promise<void> | undefined
@@ -59,6 +65,9 @@ export class Session implements StreamHandler, FrameSink {
     this.#options = options
     this.#generation = options.generation
     this.#lastArrivalMs = time.nowMs()
+    const clock = clockOf(first.snapshot)
+    this.#stamped = { clock, generation: options.generation, stamp: stampOf(options.generation, clock) }
+    this.#decoded = new Tally(metrics.decoded)
     this.transactions = new Transactions(0n as Lsn)
     this.watermarks = new Watermarks(this.transactions, (candidate) => this.#emit(candidate))
     this.gate = new Gate(first.snapshot, {
@@ -70,6 +79,7 @@ export class Session implements StreamHandler, FrameSink {
       },
       nowMs: () => time.nowMs(),
       maxHeldRows: limits.maxWaitingRows,
+      maxHeldBytes: limits.maxBufferedBytes,
       unsafeNoGate: options.unsafe?.noGate,
     })
     const events = {
@@ -107,8 +117,8 @@ export class Session implements StreamHandler, FrameSink {
     return this.#lastWatermarkMs === undefined ? undefined : this.#options.time.nowMs() - this.#lastWatermarkMs
   }
 
-  onMessage(bytes: Buffer): void {
-    this.#decoder.parse(bytes)
+  onMessage(bytes: Buffer, start: number, end: number): void {
+    this.#decoder.parse(bytes, start, end)
   }
 
   onKeepalive(walEnd: Lsn): void {
@@ -118,17 +128,17 @@ export class Session implements StreamHandler, FrameSink {
 
   begin(frame: BeginFrame): void {
     const xid = widenXid(frame.xid, this.gate.xmax)
-    const transaction = new Transaction(xid, frame, (done) => this.#progress(done))
+    const transaction = new Transaction(xid, frame, this.#onProgress)
     this.transactions.begin(transaction)
     this.gate.begin(transaction)
   }
 
-  row(frame: RowFrame): void {
+  row(decoded: Row): void {
     const transaction = this.transactions.open
     if (transaction === null) throw fail('LOCKSTEP_CON_PROTOCOL', { detail: 'a row stands outside a transaction' })
     const { metrics, limits, wake } = this.#options
-    metrics.decoded.inc({ table: frame.table, op: frame.op })
-    const row = transaction.number(frame, limits.bulkRows)
+    this.#decoded.add(decoded.table, decoded.op)
+    const row = transaction.number(decoded, limits.bulkRows)
     if (row === null) return
     if (row.op === 'bulk') metrics.bulk.inc()
     this.gate.row(transaction, row)
@@ -197,13 +207,15 @@ export class Session implements StreamHandler, FrameSink {
     this.gate.reopen()
   }
 
-  #publish(transaction: Transaction, row: NumberedRow, clock: Clock): void {
-    const { xid, commitLsn, commitTimeUs } = transaction
-    const { op, table, before, after, index } = row
-    const stamp = stampOf(this.#generation, clock)
-    const change = { kind: 'change', op, table, before, after, stamp, commitLsn, index, xid, commitTimeUs } as const
+  #publish(transaction: Transaction, row: Row, clock: Clock): void {
+    if (clock !== this.#stamped.clock || this.#generation !== this.#stamped.generation) {
+      const generation = this.#generation
+      this.#stamped = { clock, generation, stamp: stampOf(generation, clock) }
+    }
+    const fields = (transaction.fields ??= encodeTransaction(transaction, this.#arena))
     transaction.pending += 1
-    this.#options.publisher.add(TOPICS.changes, { key: row.key, value: encodeEvent(change) }, transaction)
+    const value = writeChange(row, this.#stamped.stamp, fields, this.#arena)
+    this.#options.publisher.add(TOPICS.changes, { key: row.key, value }, transaction)
   }
 
   #progress(transaction: Transaction): void {
@@ -211,7 +223,7 @@ export class Session implements StreamHandler, FrameSink {
     metrics.commitToProduced.record(Math.max(0, time.wallMs() - Number(transaction.commitTimeUs) / US_PER_MS))
     if (!transaction.isDone) return
     this.transactions.settle()
-    this.watermarks.done(transaction)
+    this.watermarks.done()
   }
 
   #emit(candidate: Candidate): void {

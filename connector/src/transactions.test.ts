@@ -2,10 +2,10 @@ import type { Lsn } from '@lockstep/schemas'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Transaction, Transactions } from './transactions.ts'
-import type { RowFrame } from './decoder.ts'
+import { tableRow } from './row.ts'
 
 const lsn = (value: number): Lsn => BigInt(value) as Lsn
-const rowOf = (table: string): RowFrame => ({ op: 'insert', table, before: {}, after: {}, key: table })
+const rowOf = (table: string) => tableRow('insert', table)
 
 function open() {
   const transactions = new Transactions(lsn(0))
@@ -56,7 +56,7 @@ describe('connector/transactions', () => {
     const frame = { xid: 1, commitLsn: lsn(9), commitTimeUs: 0n }
     const held = new Transaction(1n, frame, () => undefined)
     transactions.begin(held)
-    held.held = [{ ...rowOf('t'), index: 0 }]
+    held.held = [rowOf('t')]
     transactions.commit(lsn(10))
     add(2, 20, 0)
     expect(transactions.confirmed).toBe(0n)

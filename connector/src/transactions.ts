@@ -1,12 +1,9 @@
 import { maxLsn } from '@lockstep/schemas'
-import type { Clock, Lsn } from '@lockstep/schemas'
-import type { BeginFrame, RowFrame } from './decoder.ts'
+import type { Clock, Lsn, TransactionFields } from '@lockstep/schemas'
+import type { BeginFrame } from './decoder.ts'
 import type { Ticket } from './publisher.ts'
-
-/** A row with its position in its transaction. */
-export interface NumberedRow extends RowFrame {
-  readonly index: number
-}
+import { tableRow } from './row.ts'
+import type { Row } from './row.ts'
 
 /** One transaction between its Begin and the log's acknowledgement of its last record. */
 export class Transaction implements Ticket {
@@ -16,7 +13,7 @@ export class Transaction implements Ticket {
   /** Clock of the snapshot that sees it; null while it is held at the gate. */
   clock: Clock | null = null
   /** Rows held at the gate, in order. */
-  held: NumberedRow[] = []
+  held: Row[] = []
   /** Records handed to the log and not yet acknowledged. */
   pending = 0
   /** End of the commit record; null before the Commit message. */
@@ -28,9 +25,14 @@ export class Transaction implements Ticket {
   heldSinceMs = 0
   /** True once its held rows have been replaced by one change per table. */
   isCollapsed = false
+  /** Encoded when its first row leaves. */
+  fields: TransactionFields | null = null
   readonly #onProgress: (transaction: Transaction) => void
-  readonly #rowsOfTable = new Map<string, number>()
   #rows = 0
+  /** Table of the last row and how many of its rows there were; rows come in runs of one table. */
+  #table = ''
+  #rowsHere = 0
+  #rowsOfTable: Map<string, number> | undefined
 
   /** @param onProgress called when the log has acknowledged some of its records. */
   constructor(xid: bigint, { commitLsn, commitTimeUs }: BeginFrame, onProgress: (transaction: Transaction) => void) {
@@ -55,18 +57,17 @@ export class Transaction implements Ticket {
   }
 
   /** Numbers a row. Past `bulkRows` rows of a table one `bulk` stands for all the rest, which answer null. */
-  number(row: RowFrame, bulkRows: number): NumberedRow | null {
-    const index = this.#rows++
-    const count = (this.#rowsOfTable.get(row.table) ?? 0) + 1
-    this.#rowsOfTable.set(row.table, count)
-    if (count <= bulkRows) return { ...row, index }
-    return count === bulkRows + 1 ? bulkOf(row.table, index) : null
+  number(row: Row, bulkRows: number): Row | null {
+    row.index = this.#rows++
+    if (row.table !== this.#table) {
+      if (this.#table !== '') (this.#rowsOfTable ??= new Map()).set(this.#table, this.#rowsHere)
+      this.#table = row.table
+      this.#rowsHere = this.#rowsOfTable?.get(row.table) ?? 0
+    }
+    this.#rowsHere += 1
+    if (this.#rowsHere <= bulkRows) return row
+    return this.#rowsHere === bulkRows + 1 ? tableRow('bulk', row.table, row.index) : null
   }
-}
-
-/** The change that stands for many rows of one table. */
-export function bulkOf(table: string, index: number): NumberedRow {
-  return { op: 'bulk', table, before: {}, after: {}, key: table, index }
 }
 
 // Below this many finished entries, moving the array costs more than it frees.
@@ -77,8 +78,10 @@ const COMPACT_AT = 1024
  * acknowledged to Postgres: the end of the last transaction of the contiguous prefix that is done, exactly.
  */
 export class Transactions {
-  #queue: Transaction[] = []
+  readonly #queue: Transaction[] = []
   #head = 0
+  /** Number of the queue's first entry. */
+  #base = 0
   #open: Transaction | null = null
   #confirmed: Lsn
   #received: Lsn
@@ -141,15 +144,22 @@ export class Transactions {
       this.#head += 1
     }
     if (this.#head < COMPACT_AT || this.#head * 2 < this.#queue.length) return
-    this.#queue = this.#queue.slice(this.#head)
+    this.#queue.splice(0, this.#head)
+    this.#base += this.#head
     this.#head = 0
   }
 
-  /** Received and not done, in commit order. */
-  *unfinished(): Generator<Transaction> {
-    for (let index = this.#head; index < this.#queue.length; index++) {
-      const transaction = this.#queue[index]
-      if (transaction !== undefined && !transaction.isDone) yield transaction
+  /** Number of the transaction that comes next; they are numbered as they begin. */
+  get nextNumber(): number {
+    return this.#base + this.#queue.length
+  }
+
+  /** The first transaction from number `from` to before `until` that is not done and that `counts`; `until` if none is. */
+  firstUndone(from: number, until: number, counts: (transaction: Transaction) => boolean): number {
+    for (let number = Math.max(from, this.#base + this.#head); number < until; number++) {
+      const transaction = this.#queue[number - this.#base]
+      if (transaction !== undefined && !transaction.isDone && counts(transaction)) return number
     }
+    return until
   }
 }

@@ -16,7 +16,7 @@ function open() {
     const transaction = new Transaction(BigInt(xid), frame, (progressed) => {
       if (!progressed.isDone) return
       transactions.settle()
-      watermarks.done(progressed)
+      watermarks.done()
     })
     transactions.begin(transaction)
     transaction.pending = pending

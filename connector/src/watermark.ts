@@ -1,7 +1,7 @@
 import { sees } from '@lockstep/schemas'
 import type { Lsn, Stamp } from '@lockstep/schemas'
 import type { Reading } from './ports.ts'
-import type { Transaction, Transactions } from './transactions.ts'
+import type { Transactions } from './transactions.ts'
 
 /** A snapshot that may become a watermark. */
 export interface Candidate extends Reading {
@@ -12,8 +12,10 @@ export interface Candidate extends Reading {
 
 interface Tracked {
   readonly candidate: Candidate
-  /** Null until the stream has reached it; then what it still waits for. */
-  blocking: Set<Transaction> | null
+  /** Number of the first transaction that it need not wait for; null until the stream has reached it. */
+  until: number | null
+  /** Every transaction below it is done, or not seen by the snapshot. */
+  cursor: number
 }
 
 /** At 50 ms a heartbeat these are three seconds of a slow log; more would only cost memory. */
@@ -35,32 +37,34 @@ export class Watermarks {
 
   /** The oldest position that the stream has not reached, or null. */
   get unreached(): Lsn | null {
-    return this.#tracked.find(({ blocking }) => blocking === null)?.candidate.lsn ?? null
+    return this.#tracked.find(({ until }) => until === null)?.candidate.lsn ?? null
   }
 
   /** Takes candidates in the order of their snapshots. */
   offer(candidate: Candidate): void {
     if (this.#tracked.length >= MAX_TRACKED) return
-    this.#tracked.push({ candidate, blocking: null })
+    this.#tracked.push({ candidate, until: null, cursor: 0 })
     this.advanced()
   }
 
   /** Call after the stream has moved. */
   advanced(): void {
+    if (this.#tracked.length === 0) return
     for (const tracked of this.#tracked) {
-      if (tracked.blocking !== null) continue
+      if (tracked.until !== null) continue
       if (tracked.candidate.lsn > this.#transactions.received) break
-      // What it sees was committed below its position, so all of it has arrived: this set can only shrink.
-      tracked.blocking = this.#blocking(tracked.candidate)
+      // What it sees was committed below its position, so all of it has arrived.
+      tracked.until = this.#transactions.nextNumber
     }
-    this.#release()
+    this.done()
   }
 
-  /** Call when a transaction is done. */
-  done(transaction: Transaction): void {
-    if (this.#tracked.length === 0) return
-    for (const { blocking } of this.#tracked) blocking?.delete(transaction)
-    this.#release()
+  /** Call when transactions are done. What lets a newer candidate pass lets every older one pass as well. */
+  done(): void {
+    let passed: Tracked | undefined
+    for (let first = this.#tracked[0]; first !== undefined && this.#passes(first); first = this.#tracked[0])
+      passed = this.#tracked.shift()
+    if (passed !== undefined) this.#emit(passed.candidate)
   }
 
   /** Forgets every candidate, as their stamps are of an older generation. */
@@ -68,19 +72,10 @@ export class Watermarks {
     this.#tracked = []
   }
 
-  #blocking(candidate: Candidate): Set<Transaction> {
-    const blocking = new Set<Transaction>()
-    for (const transaction of this.#transactions.unfinished())
-      if (sees(candidate.snapshot, transaction.xid)) blocking.add(transaction)
-    return blocking
-  }
-
-  #release(): void {
-    let newest = -1
-    for (const [index, { blocking }] of this.#tracked.entries()) if (blocking?.size === 0) newest = index
-    if (newest === -1) return
-    const passed = this.#tracked[newest]
-    this.#tracked = this.#tracked.slice(newest + 1)
-    if (passed !== undefined) this.#emit(passed.candidate)
+  #passes(tracked: Tracked): boolean {
+    const { candidate, until, cursor } = tracked
+    if (until === null) return false
+    tracked.cursor = this.#transactions.firstUndone(cursor, until, ({ xid }) => sees(candidate.snapshot, xid))
+    return tracked.cursor === until
   }
 }

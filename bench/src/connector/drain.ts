@@ -33,7 +33,7 @@ export interface DrainRuns {
 
 export const RECVLOGICAL = 'pg_recvlogical'
 const POLL_MS = 5
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 120_000
 // Every row is published: the connector would otherwise let one change of the table stand for the rest.
 const ENV = { LOCKSTEP_CONNECTOR_BULK_ROWS: '100000000' }
 

@@ -1,13 +1,14 @@
-import type pg from 'pg'
-import { LogicalReplicationService } from 'pg-logical-replication'
-import { maxLsn, parseLsn, ZERO_LSN } from '@lockstep/schemas'
+import type { Socket } from 'node:net'
+import pg from 'pg'
+import { maxLsn, ZERO_LSN } from '@lockstep/schemas'
 import type { Lsn } from '@lockstep/schemas'
 import { LockstepError } from '@lockstep/runtime'
 import { fail } from '../errors.ts'
 import type { ReplicationStream, ServerIdentity, StreamHandler } from '../ports.ts'
-import { classify, clientConfig, socketOf } from './client.ts'
+import { classify, clientConfig, closeClient } from './client.ts'
 import type { ClientOptions } from './client.ts'
 import { readIdentity } from './identity.ts'
+import { MessageSplitter } from './message-splitter.ts'
 import { statusMessage } from './status-message.ts'
 
 /** TEST ONLY: switches a protection off, so that a test can prove that it matters. */
@@ -28,58 +29,16 @@ export interface StreamOptions {
 
 // Used when wal_sender_timeout is 0: then the server never gives up, but we still want to notice its death.
 const DEFAULT_TIMEOUT_MS = 20_000
-const STOP_DEADLINE_MS = 3_000
+const MESSAGE = { copyBoth: 0x57, copyData: 0x64, copyDone: 0x63, complete: 0x43, error: 0x45 }
+const XLOG_DATA = 0x77
+const KEEPALIVE = 0x6b
+// Kind 1, start 8, end 8, time 8.
+const XLOG_HEAD_BYTES = 25
 
-interface Connection {
-  sendCopyFromChunk(chunk: Buffer): void
-}
-
-/** Starts the stream, with status messages and a parse that never throws into the socket handler. */
-class PgoutputV1 {
-  readonly name = 'pgoutput'
-  // The library's AbstractPlugin is not exported; this is its shape.
-  readonly options: StreamOptions
-  readonly #take: (bytes: Buffer) => void
-  readonly #ready: () => Promise<void>
-  #client: pg.Client | undefined
-  #timeoutMs = DEFAULT_TIMEOUT_MS
-
-  constructor(options: StreamOptions, take: (bytes: Buffer) => void, ready: () => Promise<void>) {
-    this.options = options
-    this.#take = take
-    this.#ready = ready
-  }
-
-  get client(): pg.Client | undefined {
-    return this.#client
-  }
-
-  /** The server's wal_sender_timeout. */
-  get timeoutMs(): number {
-    return this.#timeoutMs
-  }
-
-  async start(client: pg.Client, slot: string): Promise<unknown> {
-    const { expected, publication, isTemporary } = this.options
-    this.#client = client
-    const found = await readIdentity(client)
-    if (found.systemId !== expected.systemId || found.timeline !== expected.timeline) {
-      const text = ({ systemId, timeline }: ServerIdentity): string => `${systemId}, timeline ${timeline}`
-      throw fail('LOCKSTEP_CON_OTHER_PRIMARY', { sql: text(expected), replication: text(found) })
-    }
-    const { rows } = await client.query<{ wal_sender_timeout: string }>('SHOW wal_sender_timeout')
-    this.#timeoutMs = durationMs(rows[0]?.wal_sender_timeout ?? '') || DEFAULT_TIMEOUT_MS
-    if (isTemporary) await client.query(`select pg_create_logical_replication_slot('${slot}', 'pgoutput', true)`)
-    await this.#ready()
-    // From 0/0 the server begins where the slot stands. Messages, because a heartbeat of ours must come back.
-    return client.query(
-      `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '1', publication_names '"${publication}"', messages 'true')`,
-    )
-  }
-
-  parse(buffer: Buffer): void {
-    this.#take(buffer)
-  }
+/** What pg does not declare of a client: its socket, and a way to send a query that it does not know of. */
+interface Wire {
+  readonly stream: Socket
+  query(text: string): void
 }
 
 /** Opens the stream where the slot stands. @throws LockstepError (transient) when the server refuses. */
@@ -87,22 +46,47 @@ export async function openStream(
   options: StreamOptions,
   ready: () => Promise<StreamHandler>,
 ): Promise<ReplicationStream> {
-  const service = new LogicalReplicationService(clientConfig(options.client), {
-    acknowledge: { auto: false, timeoutSeconds: 0 },
-    flowControl: { enabled: false },
-  })
-  const stream = new PgStream(service, options, ready)
-  await stream.open(options.slot)
-  return stream
+  const client = new pg.Client({ ...clientConfig(options.client), replication: 'database' } as pg.ClientConfig)
+  // Until the stream has begun a query reports a loss; later the socket does.
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    const timeoutMs = await prepare(client, options)
+    const stream = new PgStream(client, { handler: await ready(), timeoutMs, tuning: options.tuning })
+    await stream.begin(options)
+    return stream
+  } catch (error) {
+    await closeClient(client)
+    throw streamError(error)
+  }
 }
 
+/** Makes sure that this is the expected server, and makes a temporary slot. Answers the server's wal_sender_timeout, ms. */
+async function prepare(client: pg.Client, { expected, slot, isTemporary }: StreamOptions): Promise<number> {
+  const found = await readIdentity(client)
+  if (found.systemId !== expected.systemId || found.timeline !== expected.timeline) {
+    const text = ({ systemId, timeline }: ServerIdentity): string => `${systemId}, timeline ${timeline}`
+    throw fail('LOCKSTEP_CON_OTHER_PRIMARY', { sql: text(expected), replication: text(found) })
+  }
+  const { rows } = await client.query<{ wal_sender_timeout: string }>('SHOW wal_sender_timeout')
+  if (isTemporary) await client.query(`select pg_create_logical_replication_slot('${slot}', 'pgoutput', true)`)
+  return durationMs(rows[0]?.wal_sender_timeout ?? '') || DEFAULT_TIMEOUT_MS
+}
+
+interface PgStreamOptions {
+  readonly handler: StreamHandler
+  readonly timeoutMs: number
+  readonly tuning: StreamTuning | undefined
+}
+
+/** Takes a client's socket over: from `begin` on no other reader sees its bytes. */
 class PgStream implements ReplicationStream {
   readonly ended: Promise<Error>
-  readonly #service: LogicalReplicationService
-  readonly #plugin: PgoutputV1
-  #handler: StreamHandler | undefined
-  readonly #ackOffset: bigint
+  readonly #client: pg.Client
+  readonly #wire: Wire
+  readonly #options: PgStreamOptions
   readonly #end: (error: Error) => void
+  readonly #started = Promise.withResolvers<void>()
   #timer: NodeJS.Timeout | undefined
   #confirmed: Lsn = ZERO_LSN
   #lastInboundMs = performance.now()
@@ -110,56 +94,52 @@ class PgStream implements ReplicationStream {
   #isOver = false
   #stopping: Promise<void> | undefined
 
-  constructor(service: LogicalReplicationService, options: StreamOptions, ready: () => Promise<StreamHandler>) {
+  constructor(client: pg.Client, options: PgStreamOptions) {
     const ended = Promise.withResolvers<Error>()
     this.ended = ended.promise
     this.#end = (error) => {
       this.#isOver = true
       ended.resolve(error)
     }
-    this.#service = service
-    this.#ackOffset = options.tuning?.unsafeAckOffset ?? 0n
-    const take = (bytes: Buffer): void => this.#guard(() => this.#handler?.onMessage(bytes))
-    this.#plugin = new PgoutputV1(options, take, async () => {
-      this.#handler = await ready()
-    })
+    this.#client = client
+    this.#wire = (client as unknown as { connection: Wire }).connection
+    this.#options = options
   }
 
-  async open(slot: string): Promise<void> {
-    this.#service.on('error', (error) => this.#end(streamError(error)))
-    this.#service.on('heartbeat', (lsn, _timestamp, shouldRespond) => this.#onKeepalive(lsn, shouldRespond))
-    const started = new Promise<void>((resolve) => this.#service.on('start', () => resolve()))
-    // Settles only at the end of the stream.
-    this.#service.subscribe(this.#plugin, slot).then(
-      () => this.#end(streamError(new Error('the server closed it'))),
-      (error: unknown) => this.#end(streamError(error)),
+  /** Resolves once the server streams. */
+  async begin({ slot, publication }: StreamOptions): Promise<void> {
+    const socket = this.#wire.stream
+    const splitter = new MessageSplitter((type, bytes, start, end) => this.#take(type, bytes, start, end))
+    // Nothing is on its way: every query before has been answered whole.
+    socket.removeAllListeners('data')
+    socket.on('data', (chunk: Buffer) => this.#read(splitter, chunk))
+    this.#client.on('error', (error) => this.#end(streamError(error)))
+    this.#client.on('end', () => this.#end(streamError(new Error('the server closed it'))))
+    // From 0/0 the server begins where the slot stands. Messages, because a heartbeat of ours must come back.
+    this.#wire.query(
+      `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '1', publication_names '"${publication}"', messages 'true')`,
     )
-    const refused = await Promise.race([started, this.ended])
-    if (refused !== undefined) {
-      await this.stop()
-      throw refused
-    }
-    this.#lastInboundMs = performance.now()
+    const refused = await Promise.race([this.#started.promise, this.ended])
+    if (refused !== undefined) throw refused
     // Half of the timeout leaves one message to lose. It asks for an answer: a server whose client reports regularly
     // never sends keepalives of its own, and silence could not be told from a dead peer.
-    this.#timer = setInterval(() => this.#tick(), this.#plugin.timeoutMs / 2)
+    this.#timer = setInterval(() => this.#tick(), this.#options.timeoutMs / 2)
     this.#timer.unref()
   }
 
   confirm(lsn: Lsn, wantsReply: boolean): void {
     if (this.#isOver) return
     this.#confirmed = maxLsn(this.#confirmed, lsn)
-    const connection = (this.#plugin.client as unknown as { connection?: Connection } | undefined)?.connection
-    const reported = this.#confirmed === ZERO_LSN ? ZERO_LSN : ((this.#confirmed + this.#ackOffset) as Lsn)
-    connection?.sendCopyFromChunk(statusMessage(reported, wantsReply, Date.now()))
+    const offset = this.#options.tuning?.unsafeAckOffset ?? 0n
+    const reported = this.#confirmed === ZERO_LSN ? ZERO_LSN : ((this.#confirmed + offset) as Lsn)
+    this.#wire.stream.write(statusMessage(reported, wantsReply, Date.now()))
   }
 
   setPaused(paused: boolean): void {
     this.#isPaused = paused
     this.#lastInboundMs = performance.now()
-    const socket = this.#plugin.client === undefined ? undefined : socketOf(this.#plugin.client)
-    if (paused) socket?.pause()
-    else socket?.resume()
+    if (paused) this.#wire.stream.pause()
+    else this.#wire.stream.resume()
   }
 
   stop(): Promise<void> {
@@ -170,40 +150,61 @@ class PgStream implements ReplicationStream {
   async #close(): Promise<void> {
     this.#end(fail('LOCKSTEP_CON_STOPPED'))
     clearInterval(this.#timer)
-    const { client } = this.#plugin
-    const deadline = setTimeout(() => client && socketOf(client)?.destroy(), STOP_DEADLINE_MS)
-    try {
-      await this.#service.stop()
-    } catch {
-      // The connection was gone already.
-    } finally {
-      clearTimeout(deadline)
-    }
+    // A paused socket would not show that the server has closed it.
+    this.#wire.stream.resume()
+    await closeClient(this.#client)
   }
 
-  /** Runs a handler; its error ends the stream instead of escaping into the socket's event handler. */
-  #guard(handle: () => void): void {
+  /** An error ends the stream instead of escaping into the socket's event handler. */
+  #read(splitter: MessageSplitter, chunk: Buffer): void {
     if (this.#isOver) return
     this.#lastInboundMs = performance.now()
     try {
-      handle()
+      splitter.push(chunk)
     } catch (error) {
       this.#end(streamError(error))
     }
   }
 
-  #onKeepalive(lsn: string, shouldRespond: boolean): void {
-    this.#guard(() => this.#handler?.onKeepalive(parseLsn(lsn)))
-    if (shouldRespond) this.confirm(this.#confirmed, false)
+  #take(type: number, bytes: Buffer, start: number, end: number): void {
+    if (this.#isOver) return
+    if (type === MESSAGE.copyData) {
+      const { handler } = this.#options
+      if (bytes[start] === XLOG_DATA) handler.onMessage(bytes, start + XLOG_HEAD_BYTES, end)
+      else if (bytes[start] === KEEPALIVE) this.#keepalive(bytes, start)
+    } else if (type === MESSAGE.copyBoth) {
+      this.#started.resolve()
+    } else if (type === MESSAGE.error) {
+      this.#end(streamError(serverError(bytes, start, end)))
+    } else if (type === MESSAGE.copyDone || type === MESSAGE.complete) {
+      this.#end(streamError(new Error('the server ended it')))
+    }
+  }
+
+  #keepalive(bytes: Buffer, start: number): void {
+    this.#options.handler.onKeepalive(bytes.readBigUInt64BE(start + 1) as Lsn)
+    // After the positions: walEnd 8, time 8.
+    if (bytes[start + 17] === 1) this.confirm(this.#confirmed, false)
   }
 
   #tick(): void {
     const silentMs = performance.now() - this.#lastInboundMs
     if (this.#isPaused) this.#lastInboundMs = performance.now()
-    else if (silentMs > this.#plugin.timeoutMs * 2)
+    else if (silentMs > this.#options.timeoutMs * 2)
       this.#end(fail('LOCKSTEP_CON_SILENT', { silentMs: Math.round(silentMs) }))
     this.confirm(this.#confirmed, true)
   }
+}
+
+/** Reads an ErrorResponse: fields of one letter and a text, until an empty one. */
+function serverError(bytes: Buffer, start: number, end: number): Error {
+  const fields = new Map<string, string>()
+  for (let at = start; at < end && bytes[at] !== 0;) {
+    const stop = bytes.indexOf(0, at + 1)
+    fields.set(String.fromCharCode(bytes[at]!), bytes.toString('utf8', at + 1, stop))
+    at = stop + 1
+  }
+  return Object.assign(new Error(fields.get('M') ?? 'an error without a message'), { code: fields.get('C') ?? '' })
 }
 
 /** Keeps our own errors and names what the server said otherwise. */
