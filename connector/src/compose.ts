@@ -10,6 +10,7 @@ import type { ConnectorConfig } from './config.ts'
 import { createConnector } from './connector.ts'
 import type { ConnectorStatus } from './connector.ts'
 import { fail } from './errors.ts'
+import type { UnsafeSwitches } from './ports.ts'
 import { runPreflight } from './preflight.ts'
 import { sourceSql } from './source-sql.ts'
 
@@ -25,7 +26,7 @@ export interface StartDeps {
   /** Ends a start that waits for the database or the log. */
   readonly signal?: AbortSignal | undefined
   /** Tests only: switches protections off. */
-  readonly unsafe?: ({ readonly noGate?: boolean | undefined } & StreamTuning) | undefined
+  readonly unsafe?: (UnsafeSwitches & StreamTuning) | undefined
 }
 
 /** A running connector. */

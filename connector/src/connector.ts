@@ -8,7 +8,7 @@ import type { GenerationRequest } from './control.ts'
 import { fail } from './errors.ts'
 import { createConnectorMetrics } from './metrics.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { Source } from './ports.ts'
+import type { Source, UnsafeSwitches } from './ports.ts'
 import { Publisher } from './publisher.ts'
 import { runSession } from './run-session.ts'
 import type { SessionHandle } from './run-session.ts'
@@ -26,8 +26,7 @@ export interface ConnectorDeps {
   readonly time?: TimeSource | undefined
   /** 0 ≤ x < 1, for jitter. */
   readonly random?: (() => number) | undefined
-  /** TEST ONLY: switches a protection off, so that a test can prove that it matters. */
-  readonly unsafe?: { readonly noGate?: boolean | undefined } | undefined
+  readonly unsafe?: UnsafeSwitches | undefined
 }
 
 /** Where the connector stands. */

@@ -93,7 +93,12 @@ describe.each(SERVERS.filter(([, url]) => url !== ''))('connector/gaps on Postgr
   test('a slot advanced by hand begins a generation', async () => {
     await (await start()).stop()
     await insert(1)
-    await source.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [source.config.slot])
+    const advance = () =>
+      source.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [source.config.slot]).then(
+        () => true,
+        () => false,
+      )
+    await waitFor(advance, DEADLINE_MS)
     await start()
     expect(await answer(2)).toMatchObject(recreated())
   })

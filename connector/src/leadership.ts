@@ -1,6 +1,6 @@
 import type { Logger, TimeSource } from '@lockstep/runtime'
 import { fail } from './errors.ts'
-import type { Link, SlotAdmin } from './ports.ts'
+import type { Link, SlotAdmin, UnsafeSwitches } from './ports.ts'
 
 /** Where a standby waits. */
 export interface LeadOptions {
@@ -31,6 +31,7 @@ export interface TakeOverOptions {
   readonly time: TimeSource
   readonly logger: Logger
   readonly signal: AbortSignal
+  readonly unsafe?: Pick<UnsafeSwitches, 'graceMs'> | undefined
 }
 
 const SLOT_POLL_MS = 20
@@ -44,14 +45,15 @@ const BUSY_LIMIT_MS = 10_000
  * a process that hangs or is gone, and is terminated.
  * @throws LockstepError LOCKSTEP_CON_SLOT_BUSY (transient) when it stays in use.
  */
-export async function takeOverSlot({ slot, name, time, logger, signal }: TakeOverOptions): Promise<void> {
+export async function takeOverSlot({ slot, name, time, logger, signal, unsafe }: TakeOverOptions): Promise<void> {
+  const graceMs = unsafe?.graceMs ?? GRACE_MS
   const startedMs = time.nowMs()
   let terminated: number | undefined
   for (let holder = await slot.holder(); holder !== undefined; holder = await slot.holder()) {
     const { pid, who, isOurs } = holder
     const waitedMs = time.nowMs() - startedMs
     if (waitedMs > BUSY_LIMIT_MS) throw fail('LOCKSTEP_CON_SLOT_BUSY', { slot: name, pid, who })
-    if (isOurs && waitedMs >= GRACE_MS && pid !== terminated) {
+    if (isOurs && waitedMs >= graceMs && pid !== terminated) {
       terminated = pid
       const isDone = await slot.terminate(pid)
       logger.warn({ pid, isDone }, 'the slot was still held by a walsender left behind')

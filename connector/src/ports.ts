@@ -224,3 +224,10 @@ export interface Source {
    */
   openStream(expected: ServerIdentity, ready: () => Promise<StreamHandler>): Promise<ReplicationStream>
 }
+
+/** TEST ONLY: switches protections off, or moves their bounds, so that a test can prove that they matter. */
+export interface UnsafeSwitches {
+  readonly noGate?: boolean | undefined
+  /** How long a predecessor may go on holding the slot. */
+  readonly graceMs?: number | undefined
+}

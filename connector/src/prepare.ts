@@ -7,7 +7,16 @@ import { announce, FAILOVER_STEP, isBoundedGap, raiseReason } from './generation
 import type { RaiseReason } from './generation.ts'
 import { takeOverSlot } from './leadership.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { CatalogFacts, Epoch, Reading, ServerIdentity, SlotFacts, Snapshots, SourceConnection } from './ports.ts'
+import type {
+  CatalogFacts,
+  Epoch,
+  Reading,
+  ServerIdentity,
+  SlotFacts,
+  Snapshots,
+  SourceConnection,
+  UnsafeSwitches,
+} from './ports.ts'
 import type { TableFacts } from './source-facts.ts'
 import { judgeFacts } from './preflight.ts'
 
@@ -24,6 +33,7 @@ export interface PrepareOptions {
   /** True for the first session of a process whose log does not outlive it. */
   readonly isLogEmpty: boolean
   readonly signal: AbortSignal
+  readonly unsafe?: UnsafeSwitches | undefined
 }
 
 /** A source with publication and slot, and a generation that may not have been announced yet. */

@@ -10,7 +10,7 @@ import { Guardian } from './guardian.ts'
 import { waitForLead } from './leadership.ts'
 import { Liveness } from './liveness.ts'
 import type { ConnectorMetrics } from './metrics.ts'
-import type { ReplicationStream, Snapshots, Source, SourceConnection, StreamHandler } from './ports.ts'
+import type { ReplicationStream, Snapshots, Source, SourceConnection, StreamHandler, UnsafeSwitches } from './ports.ts'
 import { begin, checkedFacts, prepareSource } from './prepare.ts'
 import type { Beginning, PreparedSource, PrepareOptions } from './prepare.ts'
 import type { Publisher } from './publisher.ts'
@@ -34,7 +34,7 @@ export interface RunSessionOptions {
   /** Called when another connector leads and everything is ready to follow it. */
   readonly onStandby: () => void
   readonly onOpen: (handle: SessionHandle) => void
-  readonly unsafe?: { readonly noGate?: boolean | undefined } | undefined
+  readonly unsafe?: UnsafeSwitches | undefined
 }
 
 /** What the process may do with a running session. */
