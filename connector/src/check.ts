@@ -22,7 +22,10 @@ export interface Check extends Remedy {
 }
 
 /** The options that preflight judges against. */
-export type PreflightConfig = Pick<ConnectorConfig, 'slot' | 'publication' | 'createPublication' | 'createSlot'>
+export type PreflightConfig = Pick<
+  ConnectorConfig,
+  'namespace' | 'slot' | 'publication' | 'createPublication' | 'createSlot' | 'failoverSlot'
+>
 
 /** A remedy in SQL, one statement or comment per line. */
 export const sql = (...lines: string[]): Remedy => ({ remedy: lines.join('\n'), isSql: true })

@@ -122,5 +122,8 @@ export const CONNECTOR_CONFIG = {
   },
 } as const satisfies ConfigTable
 
+/** The name under which the connections of a namespace are known to the server. */
+export const applicationNameOf = ({ namespace }: { readonly namespace: string }): string => `lockstep ${namespace}`
+
 /** The connector's options, as loaded. */
 export type ConnectorConfig = ConfigOf<typeof CONNECTOR_CONFIG>

@@ -1,3 +1,4 @@
+import { UPGRADE_EPOCH_TABLE } from './adapters/epoch-store.ts'
 import { advice, found, ok, sql } from './check.ts'
 import type { Check } from './check.ts'
 import type { CatalogFacts } from './ports.ts'
@@ -32,6 +33,10 @@ function epochTableCheck({ role, database, mayCreate, server }: CatalogFacts): C
   const name = 'epoch-table'
   const to = `TO ${quoteName(role)};`
   if (server.epochTable === 'granted') return ok(name, 'the table lockstep.epoch may be used')
+  if (server.epochTable === 'outdated') {
+    const message = `lockstep.epoch is of an older version, and the role ${role} does not own it`
+    return found(name, 'error', message, sql(`${UPGRADE_EPOCH_TABLE};`))
+  }
   if (server.epochTable === 'denied') {
     const grants = [`GRANT USAGE ON SCHEMA lockstep ${to}`, `GRANT SELECT, INSERT, UPDATE ON lockstep.epoch ${to}`]
     return found(name, 'error', `the role ${role} may not read and write lockstep.epoch`, sql(...grants))

@@ -6,7 +6,14 @@ import type { LeafFacts, ServerFacts, TableFacts } from './source-facts.ts'
 
 const rules = parseRules('tables:\n  public.products:\n    - tag: product:{id}\n    - tag: category:{category_id}\n')
 const insertOnly = parseRules('tables:\n  public.products:\n    - tag: product:{id}\n      on: [insert]\n')
-const config = { slot: 's', publication: 'p', createPublication: true, createSlot: true }
+const config = {
+  namespace: 'n',
+  slot: 's',
+  publication: 'p',
+  createPublication: true,
+  createSlot: true,
+  failoverSlot: true,
+}
 const identity = { systemId: '1', timeline: 1 }
 
 const products: TableFacts = {
@@ -187,8 +194,9 @@ describe('connector/preflight', () => {
     ['slot', 'error', slot({ isTwoPhase: true }), /^SELECT pg_drop_replication_slot\('s'\);/],
     ['slot', 'warn', slot({ isLost: true, walStatus: 'lost' }), /^SELECT pg_drop_replication_slot\('s'\);/],
     ['slot', 'warn', slot({ isActive: true, consumer: 'debezium' }), /^LOCKSTEP_CONNECTOR_SLOT=s_shop$/],
+    ['slot', 'warn', slot({ isActive: true, consumer: 'lockstep other' }), /^LOCKSTEP_CONNECTOR_SLOT=s_shop$/],
     ['slot', 'warn', slot({ walStatus: 'unreserved' }), /start/],
-    ['failover-slot', 'info', slot({ isFailover: false }), /^$/],
+    ['failover-slot', 'info', slot({ isFailover: false }), /drop the slot/],
     ['failover-slot', 'info', settings({ synchronized_standby_slots: '' }), /^$/],
     [
       'publication',

@@ -45,8 +45,8 @@ export interface ServerFacts {
   readonly restricted: readonly RestrictedFunction[]
   /** The schema `lockstep`; granted means that a table may be made in it. */
   readonly schema: Access
-  /** The table `lockstep.epoch`; granted means that it may be read and written. */
-  readonly epochTable: Access
+  /** The table `lockstep.epoch`; granted means that it may be read and written, outdated that only its owner can add columns. */
+  readonly epochTable: Access | 'outdated'
 }
 
 /** Which old values a relation logs. */

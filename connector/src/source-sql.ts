@@ -1,5 +1,5 @@
 import type { RuleSet, TableRules } from '@lockstep/schemas'
-import { CREATE_EPOCH_TABLE } from './adapters/epoch-store.ts'
+import { CREATE_EPOCH_TABLE, UPGRADE_EPOCH_TABLE } from './adapters/epoch-store.ts'
 import type { PreflightConfig } from './check.ts'
 import type { CatalogFacts } from './ports.ts'
 import { grantExecute, grantReplication } from './preflight-role.ts'
@@ -72,6 +72,7 @@ function schemaStatements(role: string): string[] {
     '-- Where the generation of the caches is kept: the only thing that the role may write.',
     'CREATE SCHEMA IF NOT EXISTS lockstep;',
     `${CREATE_EPOCH_TABLE};`,
+    `${UPGRADE_EPOCH_TABLE};`,
     `GRANT USAGE ON SCHEMA lockstep TO ${quoteName(role)};`,
     `GRANT SELECT, INSERT, UPDATE ON lockstep.epoch TO ${quoteName(role)};`,
   ]
@@ -109,12 +110,12 @@ function publicationStatements({ facts, rules, config }: SourceSqlOptions): stri
   ]
 }
 
-function slotStatements({ config }: SourceSqlOptions): string[] {
+function slotStatements({ facts, config }: SourceSqlOptions): string[] {
   if (config.createSlot)
     return [`-- The slot: the connector makes it at its first start, under the name ${config.slot}.`]
   return [
     '-- The slot: after the publication, and outside its transaction.',
-    createSlot(config).replace(
+    createSlot(config, facts).replace(
       ';',
       ` WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = ${quoteText(config.slot)});`,
     ),

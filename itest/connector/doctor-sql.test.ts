@@ -95,7 +95,7 @@ describe.each([15, 18] as const)('itest/doctor-sql on PostgreSQL %s', (major) =>
     expect(await doctor(url, '--slot', database, '--strict')).toMatchObject({ code: 0 })
     await expect(run(url, 'select 1 from shop.products')).rejects.toThrow(/permission denied/)
     // A standby takes over by ending the walsender of its predecessor, which has the same role.
-    const end = "select pg_terminate_backend(pid) as ended from pg_stat_replication where application_name = 'lockstep'"
+    const end = 'select pg_terminate_backend(pid) as ended from pg_stat_replication where usename = current_user'
     expect((await run(url, end)).rows).toEqual([{ ended: true }])
   })
 
@@ -172,7 +172,8 @@ describe.each([15, 18] as const)('itest/doctor-sql on PostgreSQL %s', (major) =>
       { name: 'slot', severity: 'warn', remedy: `${drop} -- the connector makes it anew and flushes every layer` },
     ])
     source.config = { ...source.config, createSlot: false }
-    const create = `SELECT pg_create_logical_replication_slot('${database}', 'pgoutput'); -- every layer is flushed`
+    const failover = major >= 17 ? ', failover => true' : ''
+    const create = `SELECT pg_create_logical_replication_slot('${database}', 'pgoutput'${failover}); -- every layer is flushed`
     const [finding] = await source.findings()
     expect(finding).toEqual({ name: 'slot', severity: 'error', remedy: `${drop}\n${create}` })
     await source.apply(finding?.remedy ?? '')

@@ -92,6 +92,13 @@ const ROLE_FAULTS: readonly Fault[] = [
     remedy: ({ role, database }) => `GRANT CREATE ON DATABASE "${database}" TO "${role}";`,
   },
   {
+    title: 'the table of generations is of an older version',
+    spoil: () => 'alter table lockstep.epoch drop column gaps, drop column confirmable',
+    check: 'epoch-table',
+    remedy: () =>
+      `alter table lockstep.epoch add column if not exists confirmable pg_lsn, add column if not exists gaps timestamptz[] not null default '{}';`,
+  },
+  {
     title: 'the role may not write messages to the log',
     spoil: (_source, major) => `revoke execute on function ${emit(major)} from public`,
     check: 'functions',
@@ -225,8 +232,8 @@ const SLOT_FAULTS: readonly Fault[] = [
     title: 'there is no slot, and none may be made',
     spoil: () => 'select',
     check: 'slot',
-    remedy: ({ database }) =>
-      `SELECT pg_create_logical_replication_slot('${database}', 'pgoutput');\n-- or set LOCKSTEP_CONNECTOR_CREATE_SLOT=true`,
+    remedy: ({ database }, major) =>
+      `SELECT pg_create_logical_replication_slot('${database}', 'pgoutput'${major >= 17 ? ', failover => true' : ''});\n-- or set LOCKSTEP_CONNECTOR_CREATE_SLOT=true`,
     config: { createSlot: false },
   },
 ]

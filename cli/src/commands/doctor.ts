@@ -18,6 +18,7 @@ export const DOCTOR_OPTIONS = {
   slot: CONNECTOR_CONFIG.slot,
   publication: CONNECTOR_CONFIG.publication,
   createSlot: CONNECTOR_CONFIG.createSlot,
+  failoverSlot: CONNECTOR_CONFIG.failoverSlot,
   createPublication: CONNECTOR_CONFIG.createPublication,
   json: { env: 'LOCKSTEP_DOCTOR_JSON', type: Type.Boolean(), default: false, desc: 'Print one JSON document.' },
   strict: { env: 'LOCKSTEP_DOCTOR_STRICT', type: Type.Boolean(), default: false, desc: 'Exit 2 on warnings.' },
@@ -76,6 +77,7 @@ function connectorConfig(options: ConfigOf<typeof DOCTOR_OPTIONS>): ConnectorCon
       [CONNECTOR_CONFIG.slot.env]: options.slot,
       [CONNECTOR_CONFIG.publication.env]: options.publication,
       [CONNECTOR_CONFIG.createSlot.env]: String(options.createSlot),
+      [CONNECTOR_CONFIG.failoverSlot.env]: String(options.failoverSlot),
       [CONNECTOR_CONFIG.createPublication.env]: String(options.createPublication),
     },
   })

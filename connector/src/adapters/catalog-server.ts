@@ -6,9 +6,12 @@ import type { Access, LongTransaction, Provider, ServerFacts, SettingName } from
 const FUNCTIONS = [
   'pg_current_snapshot',
   'pg_current_wal_insert_lsn',
+  'pg_current_wal_lsn',
   'pg_logical_emit_message',
   'pg_create_logical_replication_slot',
   'pg_drop_replication_slot',
+  'pg_terminate_backend',
+  'pg_try_advisory_lock',
 ]
 /** Transactions open for longer hold back the slot's catalog and the making of a new slot. */
 const LONG_SECONDS = 300
@@ -28,7 +31,11 @@ select pg_backend_pid() as pid,
   (select case when has_schema_privilege(oid, 'usage') and has_schema_privilege(oid, 'create') then 'granted'
     else 'denied' end from pg_namespace where nspname = 'lockstep') as schema,
   (select case when has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
-      and has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update') then 'granted' else 'denied' end
+      and has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update') then case
+        when pg_has_role(c.relowner, 'usage')
+          or exists (select from pg_attribute where attrelid = c.oid and attname = 'gaps') then 'granted'
+        else 'outdated' end
+      else 'denied' end
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'lockstep' and c.relname = 'epoch') as epoch,
   (select coalesce(jsonb_agg(t order by t."openSeconds" desc), '[]') from (
@@ -46,7 +53,7 @@ interface ServerRow {
   readonly sees_all: boolean
   readonly restricted: ServerFacts['restricted']
   readonly schema: Access | null
-  readonly epoch: Access | null
+  readonly epoch: ServerFacts['epochTable'] | null
   readonly long_transactions: readonly LongTransaction[]
 }
 

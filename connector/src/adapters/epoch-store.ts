@@ -15,9 +15,8 @@ export const CREATE_EPOCH_TABLE = `create table if not exists lockstep.epoch (
   confirmable pg_lsn,
   gaps timestamptz[] not null default '{}'
 )`
-// Of a table made before these columns were.
-const ADD_COLUMNS = `alter table lockstep.epoch add column if not exists confirmable pg_lsn,
-  add column if not exists gaps timestamptz[] not null default '{}'`
+/** Brings a table up to date that was made before these columns were; only its owner may. */
+export const UPGRADE_EPOCH_TABLE = `alter table lockstep.epoch add column if not exists confirmable pg_lsn, add column if not exists gaps timestamptz[] not null default '{}'`
 // Not IF NOT EXISTS alone: that asks for the right to create even when nothing is missing.
 const EXISTING = `
 select n.nspname as schema, c.relname as table,
@@ -62,7 +61,7 @@ export function createEpochStore(client: pg.Client, namespace: string): EpochSto
       const [found] = (await client.query<{ table: string | null; is_current: boolean }>(EXISTING)).rows
       if (found === undefined) await client.query('create schema if not exists lockstep')
       if (typeof found?.table !== 'string') await client.query(CREATE_EPOCH_TABLE)
-      else if (!found.is_current) await client.query(ADD_COLUMNS)
+      else if (!found.is_current) await client.query(UPGRADE_EPOCH_TABLE)
       const { rows } = await client.query<EpochRow>(READ, [namespace])
       return rows[0] === undefined ? undefined : epochOf(rows[0])
     },

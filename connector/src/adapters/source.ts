@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
+import { applicationNameOf } from '../config.ts'
 import type { ServerIdentity, Source, SourceAdmin } from '../ports.ts'
 import { createSourceAdmin } from './admin.ts'
 import { createCatalog } from './catalog.ts'
@@ -50,7 +51,7 @@ export function createPgSource(given: PgSourceOptions): PgSource {
       }
     },
   })
-  const applicationName = `lockstep ${namespace}`
+  const applicationName = applicationNameOf(given)
   const options: ClientOptions = { url, applicationName }
   return {
     async connect() {
