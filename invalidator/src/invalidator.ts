@@ -179,7 +179,6 @@ export class Invalidator {
   async #applyUntilDone(batch: DerivedBatch, signal: AbortSignal): Promise<Outcome | null> {
     const { logger, random, time } = this.#deps
     const delays = backoff({ ...RETRY, random })
-    const stopping = AbortSignal.any([signal, this.#stopping.signal])
     for (let failures = 0; ; failures++) {
       const memory = this.#memories.get(batch.partition) ?? createPartitionMemory()
       const run = new BatchRun(this.#apply, batch, memory)
@@ -194,7 +193,10 @@ export class Invalidator {
         this.#metrics.failed('apply')
         if (failures === 0) logger.warn({ partition: batch.partition, error }, 'applying failed, trying again')
       }
-      if (!stopping.aborted) await time.sleep(delays.nextDelay(), stopping).catch(() => undefined)
+      if (signal.aborted || this.#stopping.signal.aborted) return null
+      // Made only here: the signals of AbortSignal.any survive every minor collection, with all they reach.
+      const stopping = AbortSignal.any([signal, this.#stopping.signal])
+      await time.sleep(delays.nextDelay(), stopping).catch(() => undefined)
       if (stopping.aborted) return null
     }
   }

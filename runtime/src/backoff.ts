@@ -60,6 +60,9 @@ export async function retry<T>(work: (attempt: number) => Promise<T>, options: R
   }
 }
 
+// One for all: an abort without a reason builds a DOMException with a stack.
+const SETTLED = new Error('the work settled in time')
+
 /** How long to wait for something. */
 export interface TimeoutOptions {
   readonly ms: number
@@ -74,19 +77,19 @@ export interface TimeoutOptions {
  */
 export async function withTimeout<T>(work: (signal: AbortSignal) => Promise<T>, options: TimeoutOptions): Promise<T> {
   const { ms, onTimeout, signal, sleep = sleepReally } = options
+  signal?.throwIfAborted()
   const over = new AbortController()
   const waiting = new AbortController()
-  const waitSignal = signal ? AbortSignal.any([signal, waiting.signal]) : waiting.signal
-  signal?.throwIfAborted()
-  const late = sleep(ms, waitSignal).then(
-    () => Promise.reject(onTimeout()),
-    (reason: unknown) => Promise.reject(reason as Error),
-  )
+  // A listener of its own: signals made by AbortSignal.any survive every minor collection, with all they reach.
+  const giveUp = (): void => waiting.abort(signal?.reason)
+  signal?.addEventListener('abort', giveUp, { once: true })
+  const late = sleep(ms, waiting.signal).then(() => Promise.reject(onTimeout()))
   // Loses the race whenever the work settles first; its rejection is then nobody's business.
-  late.catch((reason: unknown) => over.abort(reason))
+  late.catch((reason: unknown) => reason === SETTLED || over.abort(reason))
   try {
     return await Promise.race([work(over.signal), late])
   } finally {
-    waiting.abort()
+    signal?.removeEventListener('abort', giveUp)
+    waiting.abort(SETTLED)
   }
 }

@@ -26,8 +26,6 @@ function clientOptions(options: ConnectionOptions): RedisOptions {
     connectTimeout: 1_000,
     keepAlive: 10_000,
     retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 6), LONGEST_RECONNECT_MS),
-    // Reads of one tick share a round trip.
-    enableAutoPipelining: true,
   }
 }
 

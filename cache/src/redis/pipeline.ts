@@ -10,8 +10,6 @@ export function call(script: Script, keys: readonly string[], args: readonly (st
   return ['evalsha', script.sha, keys.length, ...keys, ...args]
 }
 
-type Replies = [error: Error | null, result: unknown][]
-
 /** Classifies what a client throws. */
 export function failure(error: unknown): CacheError {
   if (error instanceof CacheError) return error
@@ -21,31 +19,33 @@ export function failure(error: unknown): CacheError {
   })
 }
 
-async function execute(redis: Redis, commands: readonly Command[]): Promise<Replies> {
-  const replies = await redis.pipeline(commands.map((words) => [...words])).exec()
-  if (!replies) throw new Error('the pipeline was discarded')
-  return replies as Replies
+/**
+ * Sends one command; all that one turn of the event loop sends over a connection leaves in one write. Not by ioredis'
+ * `pipeline`, whose objects outlive minor collections: at 300 commits per second each of those took 30 ms (5.11.1).
+ */
+export function send(redis: Redis, [name, ...args]: Command): Promise<unknown> {
+  // Undefined before the first connection.
+  const stream = redis.stream as Redis['stream'] | undefined
+  if (stream?.writableCorked === 0) {
+    stream.cork()
+    setImmediate(() => stream.uncork())
+  }
+  return redis.call(name, ...args)
 }
 
-const isMissingScript = (error: Error | null): boolean => error?.message.startsWith('NOSCRIPT') ?? false
+const isMissingScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith('NOSCRIPT')
 
 /**
  * Runs commands in order in one round trip. Where the server has forgotten a script, loads all of them and runs the
  * commands again, so each must be repeatable. @throws CacheError for the first command that failed.
  */
 export async function runPipeline(redis: Redis, commands: readonly Command[]): Promise<unknown[]> {
+  const run = (): Promise<unknown[]> => Promise.all(commands.map((command) => send(redis, command)))
   try {
-    let replies = await execute(redis, commands)
-    if (replies.some(([error]) => isMissingScript(error))) {
-      await execute(
-        redis,
-        SCRIPTS.map((script): Command => ['script', 'load', script.source]),
-      )
-      replies = await execute(redis, commands)
-    }
-    return replies.map(([error, result]) => {
-      if (error) throw error
-      return result
+    return await run().catch(async (error: unknown) => {
+      if (!isMissingScript(error)) throw error
+      await Promise.all(SCRIPTS.map((script) => send(redis, ['script', 'load', script.source])))
+      return run()
     })
   } catch (error) {
     throw failure(error)

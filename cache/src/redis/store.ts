@@ -17,7 +17,7 @@ import type { CacheClock } from '../types.ts'
 import { attachmentOf } from '../watermark.ts'
 import { Breaker } from './breaker.ts'
 import { openClient, tryConnect } from './connection.ts'
-import { call, failure, runOne, runPipeline, timeOf, type Command } from './pipeline.ts'
+import { call, failure, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
 import { ACK, ATTACH, INVALIDATE, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
 
 /** What a store over Redis ≥ 7 needs. */
@@ -66,13 +66,13 @@ class RedisStore implements CacheStore {
   constructor(options: RedisStoreOptions) {
     const connection = { ...options, failed: (error: unknown) => options.failed?.(error, 'talking to Redis') }
     this.#client = openClient(connection)
-    this.#tail = openClient(connection, { enableAutoPipelining: false, commandTimeout: BLOCK_GRACE_MS * 2 })
+    this.#tail = openClient(connection, { commandTimeout: BLOCK_GRACE_MS * 2 })
     this.#keys = redisKeys(options.namespace)
     const clock = options.clock ?? systemClock
     this.#breaker = new Breaker(() => clock.now())
     this.#nonce = options.nonce ?? randomUUID
     this.values = {
-      value: (key) => this.#guard(() => this.#client.get(this.#keys.value(key))),
+      value: (key) => this.#guard(() => send(this.#client, ['get', this.#keys.value(key)]) as Promise<string | null>),
       fences: (tags) => this.#guard(async () => (await this.#readFences(tags)).map(fenceOf)),
     }
     this.fills = {
@@ -112,7 +112,8 @@ class RedisStore implements CacheStore {
   }
 
   #readFences(tags: readonly Tag[]): Promise<(string | null)[]> {
-    return tags.length === 0 ? Promise.resolve([]) : this.#client.mget(tags.map((tag) => this.#keys.fence(tag)))
+    if (tags.length === 0) return Promise.resolve([])
+    return send(this.#client, ['mget', ...tags.map((tag) => this.#keys.fence(tag))]) as Promise<(string | null)[]>
   }
 
   async #lease(request: LeaseRequest): Promise<LeaseReply> {

@@ -1,3 +1,4 @@
+import { withTimeout } from '@lockstep/runtime'
 import { Pool } from 'undici'
 import type { PurgeReply } from '../ports.ts'
 
@@ -47,14 +48,17 @@ export class PurgeHttp {
   /** Resolves to what the answer means; `objectsOf` reads the count from a 2xx body. Rejects only when aborted. */
   async call(call: PurgeCall, objectsOf: (body: string) => number | null, signal: AbortSignal): Promise<PurgeReply> {
     const { method, path, headers, body = null } = call
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#options.timeoutMs)])
-    try {
+    const ms = this.#options.timeoutMs
+    const exchange = async (limit: AbortSignal): Promise<PurgeReply> => {
       // `Dispatcher.HttpMethod` lists the common ones; any token is a method.
       const request = { method: method as 'POST', path, headers, body, signal: limit }
       const response = await this.#pool.request(request)
       const text = await readText(response.body, MAX_REPLY_BYTES)
       const retryAfter = response.headers['retry-after']
       return this.#classify(response.statusCode, { text, retryAfter, objectsOf })
+    }
+    try {
+      return await withTimeout(exchange, { ms, signal, onTimeout: () => new Error(`no answer within ${ms} ms`) })
     } catch (error) {
       signal.throwIfAborted()
       return { kind: 'unavailable', detail: error instanceof Error ? `${error.name}: ${error.message}` : 'unknown' }
