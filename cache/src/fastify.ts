@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { classOf, classTag, encodeSurrogateKey, EVERYTHING, type Stamp, type Tag } from '@lockstep/schemas'
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { verifyToken } from './token.ts'
@@ -38,7 +38,8 @@ const DEFAULT_REBOUND_MS = 5_000
 const CAUTIOUS_TTL_SECONDS = 1
 /** Half of the smallest limit among the providers (16 KiB of headers in all); an answer with more tags is not kept at the edge. */
 const MAX_SURROGATE_BYTES = 8_000
-const ETAG_BYTES = 18
+// 144 bits.
+const ETAG_CHARS = 24
 
 const LAYER_STATUS: Readonly<Record<Layer, string>> = {
   l1: 'lockstep-l1; hit',
@@ -85,11 +86,23 @@ function summaryOf(results: readonly ReadResult<unknown>[], cache: Cache): Summa
   }
 }
 
+// Class → its key: a service has as many as its rules name, and each answer needs them.
+const classKeys = new Map<string, string>()
+const EVERYTHING_KEY = encodeSurrogateKey(EVERYTHING)
+
+function classKeyOf(tag: Tag): string {
+  const name = classOf(tag)
+  let key = classKeys.get(name)
+  if (key === undefined) classKeys.set(name, (key = encodeSurrogateKey(classTag(name))))
+  return key
+}
+
 /** Writes tags, their classes and `*`, each of which may be purged. */
 function surrogateKeys(tags: readonly string[]): string {
-  const classes = tags.map((tag) => classTag(classOf(tag as Tag)))
-  const all = new Set<string>([...tags, ...classes, EVERYTHING])
-  return [...all].map((tag) => encodeSurrogateKey(tag as Tag)).join(' ')
+  const keys = new Set<string>()
+  for (const tag of tags as readonly Tag[]) keys.add(encodeSurrogateKey(tag))
+  for (const tag of tags as readonly Tag[]) keys.add(classKeyOf(tag))
+  return [...keys.add(EVERYTHING_KEY)].join(' ')
 }
 
 const isPersonal = (request: FastifyRequest): boolean =>
@@ -126,7 +139,7 @@ function allowStoring(options: FastifyLockstepOptions, reply: FastifyReply, summ
 }
 
 function etagOf(payload: string | Buffer): string {
-  return `"${createHash('sha256').update(payload).digest().subarray(0, ETAG_BYTES).toString('base64url')}"`
+  return `"${hash('sha256', payload, 'base64url').slice(0, ETAG_CHARS)}"`
 }
 
 /** Compares weakly, as `If-None-Match` demands: an edge that compressed the body has weakened the tag. */
