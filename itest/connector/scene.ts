@@ -15,7 +15,7 @@ import { endOfWal, type Received } from './rig.ts'
 
 export const DEADLINE_MS = 30_000
 
-const ITEM_RULES = parseRules('tables:\n  public.items:\n    - tag: item:{id}\n    - tag: version:{version}\n')
+export const ITEM_RULES = parseRules('tables:\n  public.items:\n    - tag: item:{id}\n    - tag: version:{version}\n')
 
 /** A server of its own for the tests of one `describe`. */
 export function ownServer(major: 15 | 18, settings: Readonly<Record<string, string>> = {}): () => PostgresServer {
@@ -92,6 +92,36 @@ export class Scene {
       () => this.log.events.slice(from).some(({ event }) => event.kind === 'watermark' && event.lsn >= end),
       DEADLINE_MS,
     )
+  }
+
+  /**
+   * Lets commits wait for a standby that nobody has: they are delivered, and visible to no one. Those of `source` go on.
+   * Answers what lets them end, as the end of the test does.
+   */
+  async missStandby(): Promise<() => Promise<void>> {
+    const { admin, client } = this.source
+    const set = async (names: string): Promise<void> => {
+      await admin.query(`alter system set synchronous_standby_names = '${names}'`)
+      await admin.query('select pg_reload_conf()')
+    }
+    await client.query('set synchronous_commit = local')
+    onTestFinished(() => set(''))
+    await set('ghost')
+    // It takes effect some time after its reload: from the first commit that hangs on.
+    const probe = await this.source.connect()
+    const { rows } = await probe.query<{ pid: number }>('select pg_backend_pid() as pid')
+    const hang = `select pg_cancel_backend(pid) from pg_stat_activity where pid = $1 and wait_event = 'SyncRep'`
+    let hasHung = false
+    while (!hasHung) {
+      let isDone = false
+      const written = probe.query(`select pg_logical_emit_message(true, 'probe', '')`).then(() => (isDone = true))
+      await waitFor(
+        async () => isDone || (hasHung = (await admin.query(hang, [rows[0]?.pid])).rows.length > 0),
+        DEADLINE_MS,
+      )
+      await written
+    }
+    return () => set('')
   }
 
   judge(...writers: readonly ItemWriter[]): Verdict {

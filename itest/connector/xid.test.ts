@@ -10,11 +10,6 @@ const HALF = 2n ** 31n
 describe.each(MAJORS)('itest/connector/xid on PostgreSQL %s', (major) => {
   const server = ownServer(major, { autovacuum: 'off' })
 
-  const setStandbys = async ({ source }: Scene, names: string): Promise<void> => {
-    await source.admin.query(`alter system set synchronous_standby_names = '${names}'`)
-    await source.admin.query('select pg_reload_conf()')
-  }
-
   // Each is some transactions before a border, so that the test crosses it; the epoch may be any.
   test.each([
     ['2³¹, where a signed reader turns negative', HALF],
@@ -34,20 +29,15 @@ describe.each(MAJORS)('itest/connector/xid on PostgreSQL %s', (major) => {
     }
     for (let id = 1; id <= 20; id++) await note(id)
     // Delivered, and invisible to everyone until the standby that nobody has answers.
-    await setStandbys(scene, 'ghost')
     const writer = await scene.source.connect()
-    await waitFor(async () => {
-      const { rows } = await writer.query('show synchronous_standby_names')
-      return (rows[0] as { synchronous_standby_names: string }).synchronous_standby_names === 'ghost'
-    }, DEADLINE_MS)
+    const release = await scene.missStandby()
     const hanging = writer.query('insert into items values (1000, 0)')
     await waitFor(() => connector.status().waiting === 1, DEADLINE_MS)
-    await scene.source.query('set synchronous_commit = local')
     for (let id = 21; id <= 80; id++) await note(id)
     await waitFor(() => xids.size === 80 && [...xids.keys()].every((id) => scene.has(id)), DEADLINE_MS)
     await scene.settled()
     expect(scene.has(1000)).toBe(false)
-    await setStandbys(scene, '')
+    await release()
     await hanging
     await waitFor(() => scene.has(1000), DEADLINE_MS)
 
