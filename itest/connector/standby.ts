@@ -6,7 +6,7 @@ import { isRunning, pollUntil, startPostgres, type PostgresServer } from '@locks
 import pg from 'pg'
 
 const STOP_MS = 15_000
-const NOT_COPIED = new Set(['postmaster.pid', 'postmaster.opts', 'pg_replslot', 'pg_wal'])
+const NOT_COPIED = new Set(['postgresql.conf', 'postmaster.pid', 'postmaster.opts', 'pg_replslot', 'pg_wal'])
 
 async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url })
