@@ -32,6 +32,9 @@ describe.each(MAJORS)('itest/connector/slot on PostgreSQL %s', (major) => {
     }
     await waitFor(isGone, DEADLINE_MS)
   }
+  const create = ({ source, slot }: Scene) =>
+    // On a connection of that database: a slot belongs to one.
+    source.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot])
   const status = async ({ source, slot }: Scene): Promise<string> => {
     const { rows } = await source.admin.query('select wal_status from pg_replication_slots where slot_name = $1', [
       slot,
@@ -71,6 +74,16 @@ describe.each(MAJORS)('itest/connector/slot on PostgreSQL %s', (major) => {
     await drop(scene)
     await scene.insert(2)
     expect(await reasonOfFlush(scene, generation)).toBe('slot-lost')
+  })
+
+  test('dropped and created by someone else while the connector was away, rows between are covered by a flush', async () => {
+    const [scene, connector, generation] = await running()
+    await connector.stop()
+    await scene.insert(2)
+    await drop(scene)
+    await create(scene)
+    await scene.start()
+    expect(await reasonOfFlush(scene, generation)).toBe('slot-recreated')
   })
 
   test('invalidated while the connector was away, it is made again after a flush', async () => {

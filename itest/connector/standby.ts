@@ -54,8 +54,14 @@ export async function startStandby(
   return standby
 }
 
+/** A primary and the server that follows it. */
+export interface Servers {
+  readonly primary: PostgresServer
+  readonly standby: PostgresServer
+}
+
 /** Waits until the standby has replayed everything that the primary has written. */
-export async function caughtUp(primary: PostgresServer, standby: PostgresServer, deadlineMs: number): Promise<void> {
+export async function caughtUp({ primary, standby }: Servers, deadlineMs: number): Promise<void> {
   const end = await withClient(primary.url, async (client) => {
     const { rows } = await client.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
     return rows[0]?.lsn
@@ -68,6 +74,19 @@ export async function caughtUp(primary: PostgresServer, standby: PostgresServer,
       return rows[0]?.done === true
     })
   if (!(await pollUntil(isThere, deadlineMs, 50))) throw new Error('the standby does not catch up')
+}
+
+/** Waits until the standby, by `sync_replication_slots`, has a copy of `slot` that outlives a promotion. */
+export async function slotCopied({ primary, standby }: Servers, slot: string, deadlineMs: number): Promise<void> {
+  const isSynced = async (): Promise<boolean> => {
+    // The copy must not begin before the original: a checkpoint lets the original move on.
+    await withClient(primary.url, (client) => client.query('checkpoint'))
+    return withClient(standby.url, async (client) => {
+      const sql = 'select 1 from pg_replication_slots where slot_name = $1 and synced and not temporary'
+      return (await client.query(sql, [slot])).rows.length === 1
+    })
+  }
+  if (!(await pollUntil(isSynced, deadlineMs, 100))) throw new Error('the slot is not copied to the standby')
 }
 
 /** Ends its following and waits until it takes writes. */
