@@ -1,19 +1,24 @@
 import { execFileSync } from 'node:child_process'
 import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
 import { drainBoth, RECVLOGICAL, WORKLOADS, type Drain, type DrainRuns, type Workload } from './connector/drain.ts'
+import { measureLatency, PGBENCH, type Latency } from './connector/latency.ts'
 import { openRig } from './connector/rig.ts'
 
 const ROUNDS = 3
+/** Commits per second. */
+const RATES = [500, 2_000]
 const MIN_RATIO: Readonly<Record<Workload['name'], number>> = { single: 1.4, hundred: 1.2, million: 1.2 }
 const LABEL: Readonly<Record<Workload['name'], string>> = { single: 'Single', hundred: 'Hundred', million: 'Million' }
 
 /** How fast the connector drains a backlog into Kafka, beside `pg_recvlogical` to /dev/null on the same slot contents. */
 export const connectorBench: Bench = {
-  versions: { pg_recvlogical: versionOf(RECVLOGICAL), postgres: '18', kafka: '4.3.1' },
+  versions: { pg_recvlogical: versionOf(RECVLOGICAL), pgbench: versionOf(PGBENCH), postgres: '18', kafka: '4.3.1' },
   async run(): Promise<Figure[]> {
     const rig = await openRig()
     const runs = new Map<Workload['name'], DrainRuns>()
+    const latencies = new Map<number, Latency>()
     try {
+      for (const rate of RATES) latencies.set(rate, await measureLatency(rig, rate))
       for (const workload of WORKLOADS) runs.set(workload.name, await drainBoth(rig, workload, ROUNDS))
     } finally {
       await rig.close()
@@ -23,8 +28,21 @@ export const connectorBench: Bench = {
     figures.push(atMost('cpuSecondsPerMillionRows', round(cpu, 2), 's', 7.5))
     const rss = Math.max(...[...runs.values()].flatMap(({ ours }) => ours.map((drain) => drain.rssPeakMb)))
     figures.push(atMost('rssPeakMb', round(rss, 0), 'MB', 200))
-    return figures
+    figures.push(atMost('rssLogAwayMb', round(runs.get('hundred')?.rssLogAwayMb ?? Number.NaN, 0), 'MB', 200))
+    return [...figures, ...[...latencies].flatMap(([rate, latency]) => latencyFigures(rate, latency))]
   },
+}
+
+function latencyFigures(rate: number, { p50, p99, gateP50, gateP99 }: Latency): Figure[] {
+  const gate = (name: string, value: number): Figure => {
+    return { name: `gate${rate}${name}Ms`, value: round(value, 2), unit: 'ms', target: null, met: null }
+  }
+  return [
+    atMost(`latency${rate}P50Ms`, round(p50, 2), 'ms', 1.2),
+    atMost(`latency${rate}P99Ms`, round(p99, 2), 'ms', 5),
+    gate('P50', gateP50),
+    gate('P99', gateP99),
+  ]
 }
 
 function drainFigures(name: Workload['name'], { ours, rawRowsPerSecond }: DrainRuns): Figure[] {

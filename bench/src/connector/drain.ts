@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createKafkaLog, TOPICS } from '@lockstep/runtime'
 import { pollUntil } from '@lockstep/servers'
 import { decodeEvent } from '@lockstep/schemas'
 import { PUBLICATION, type Rig } from './rig.ts'
+import type { ConnectorProcess } from './service.ts'
 
 /** A backlog: rows in transactions of one size. */
 export interface Workload {
@@ -29,10 +31,16 @@ export interface Drain {
 export interface DrainRuns {
   readonly ours: readonly Drain[]
   readonly rawRowsPerSecond: readonly number[]
+  /** Greatest memory of a connector whose broker is away for a while in the middle of the backlog. */
+  readonly rssLogAwayMb: number
 }
 
 export const RECVLOGICAL = 'pg_recvlogical'
+const SLOT = 'ours'
 const POLL_MS = 5
+// In the middle of the drain; long enough for every buffer to fill.
+const AFTER_MS = 500
+const AWAY_MS = 20_000
 const DEADLINE_MS = 120_000
 // Every row is published: the connector would otherwise let one change of the table stand for the rest.
 const ENV = { LOCKSTEP_CONNECTOR_BULK_ROWS: '100000000' }
@@ -54,8 +62,9 @@ export async function drainBoth(rig: Rig, workload: Workload, rounds: number): P
     rawRowsPerSecond.push(await drainRaw(rig, workload, end))
     ours.push(await drainOurs(rig, workload, end))
   }
+  const rssLogAwayMb = workload.name === 'hundred' ? await drainLogAway(rig, workload, end) : 0
   await client.query(`select pg_drop_replication_slot('base')`)
-  return { ours, rawRowsPerSecond }
+  return { ours, rawRowsPerSecond, rssLogAwayMb }
 }
 
 async function fill({ client }: Rig, { rows, perTransaction }: Workload): Promise<void> {
@@ -79,7 +88,7 @@ async function drainRaw(rig: Rig, workload: Workload, end: string): Promise<numb
     env: { ...process.env, PGPASSWORD: password },
   })
   const ended = once(child, 'exit')
-  const startedMs = await whenActive(rig, 'raw')
+  const startedMs = await rig.untilStreaming('raw')
   await ended
   const seconds = (performance.now() - startedMs) / 1000
   await dropSlot(rig, 'raw')
@@ -87,25 +96,52 @@ async function drainRaw(rig: Rig, workload: Workload, end: string): Promise<numb
 }
 
 async function drainOurs(rig: Rig, workload: Workload, end: string): Promise<Drain> {
-  await copySlot(rig, 'ours')
-  const { service, namespace } = await rig.connector('ours', ENV)
-  try {
-    const startedMs = await whenActive(rig, 'ours')
+  return await withConnector(rig, workload, async (service) => {
+    const startedMs = await rig.untilStreaming(SLOT)
     const cpuBefore = service.cpuSeconds()
-    // Acknowledged to Postgres only once the broker has acknowledged every record.
-    const confirmed = `select 1 from pg_replication_slots where slot_name = 'ours' and confirmed_flush_lsn >= '${end}'`
-    await until(rig, confirmed)
+    await untilConfirmed(rig, end)
     const seconds = (performance.now() - startedMs) / 1000
     const cpuSeconds = service.cpuSeconds() - cpuBefore
-    const rssPeakMb = service.rssPeakMb()
-    await assertAllArrived(rig, namespace, workload)
     const millions = workload.rows / 1e6
-    return { rowsPerSecond: workload.rows / seconds, cpuSecondsPerMillionRows: cpuSeconds / millions, rssPeakMb }
+    const rates = { rowsPerSecond: workload.rows / seconds, cpuSecondsPerMillionRows: cpuSeconds / millions }
+    return { ...rates, rssPeakMb: service.rssPeakMb() }
+  })
+}
+
+/** Kills the broker while the connector drains, lets it be away, and drains the rest. */
+async function drainLogAway(rig: Rig, workload: Workload, end: string): Promise<number> {
+  return await withConnector(rig, workload, async (service) => {
+    await rig.untilStreaming(SLOT)
+    await sleep(AFTER_MS)
+    await rig.kafka.kill9()
+    await sleep(AWAY_MS)
+    await rig.kafka.restart()
+    await untilConfirmed(rig, end)
+    return service.rssPeakMb()
+  })
+}
+
+/** Runs a connector on a copy of the slot, and checks afterwards that every row has arrived. */
+async function withConnector<T>(
+  rig: Rig,
+  workload: Workload,
+  measure: (service: ConnectorProcess) => Promise<T>,
+): Promise<T> {
+  await copySlot(rig, SLOT)
+  const { service, namespace } = await rig.connector(SLOT, ENV)
+  try {
+    const measured = await measure(service)
+    await assertAllArrived(rig, namespace, workload)
+    return measured
   } finally {
     await service.stop()
-    await dropSlot(rig, 'ours')
+    await dropSlot(rig, SLOT)
   }
 }
+
+/** Waits until Postgres may forget the backlog: only once the broker has acknowledged every record of it. */
+const untilConfirmed = (rig: Rig, end: string): Promise<void> =>
+  until(rig, `select 1 from pg_replication_slots where slot_name = '${SLOT}' and confirmed_flush_lsn >= '${end}'`)
 
 const copySlot = ({ client }: Rig, name: string) =>
   client.query('select pg_copy_logical_replication_slot($1, $2)', ['base', name])
@@ -113,11 +149,6 @@ const copySlot = ({ client }: Rig, name: string) =>
 async function dropSlot(rig: Rig, name: string): Promise<void> {
   await until(rig, `select 1 from pg_replication_slots where slot_name = '${name}' and not active`)
   await rig.client.query('select pg_drop_replication_slot($1)', [name])
-}
-
-async function whenActive(rig: Rig, slot: string): Promise<number> {
-  await until(rig, `select 1 from pg_replication_slots where slot_name = '${slot}' and active`)
-  return performance.now()
 }
 
 async function until({ client }: Rig, query: string): Promise<void> {

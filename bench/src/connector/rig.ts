@@ -2,9 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, startKafka, startPostgres, type KafkaServer, type PostgresServer } from '@lockstep/servers'
+import {
+  freePort,
+  pollUntil,
+  startKafka,
+  startPostgres,
+  type KafkaServer,
+  type PostgresServer,
+} from '@lockstep/servers'
 import pg from 'pg'
-import { startConnectorProcess, type ConnectorProcess } from './service.ts'
+import { buildService, startConnectorProcess, type ConnectorProcess } from './service.ts'
 
 export const PUBLICATION = 'bench'
 const RULES = `tables:
@@ -21,6 +28,8 @@ export interface Rig {
   readonly postgres: PostgresServer
   readonly kafka: KafkaServer
   readonly client: pg.Client
+  /** Resolves with the moment at which the slot was seen in use. */
+  untilStreaming(slot: string): Promise<number>
   connector(
     slot: string,
     env?: Readonly<Record<string, string>>,
@@ -28,8 +37,12 @@ export interface Rig {
   close(): Promise<void>
 }
 
+const POLL_MS = 5
+const DEADLINE_MS = 30_000
+
 /** Starts the servers and makes the table `items`. */
 export async function openRig(): Promise<Rig> {
+  buildService()
   const work = mkdtempSync(join(tmpdir(), 'lockstep-bench-'))
   const rulesFile = join(work, 'rules.yaml')
   writeFileSync(rulesFile, RULES)
@@ -44,6 +57,16 @@ export async function openRig(): Promise<Rig> {
     postgres,
     kafka,
     client,
+    async untilStreaming(slot) {
+      const query = 'select 1 from pg_replication_slots where slot_name = $1 and active'
+      const isSo = await pollUntil(
+        async () => (await client.query(query, [slot])).rows.length > 0,
+        DEADLINE_MS,
+        POLL_MS,
+      )
+      if (!isSo) throw new Error(`nobody reads the slot ${slot}`)
+      return performance.now()
+    },
     async connector(slot, env = {}) {
       const namespace = `bench-${randomBytes(4).toString('hex')}`
       const places = { databaseUrl: postgres.url, brokers: kafka.brokers, namespace, slot, publication: PUBLICATION }

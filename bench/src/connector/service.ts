@@ -1,9 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const PROGRAM = fileURLToPath(new URL('../../../cli/src/main.ts', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+// As the image runs it, and with the young generation that compose.yaml gives it.
+const FLAGS = ['--enable-source-maps', '--max-semi-space-size=8', 'cli/dist/main.js', 'connector']
 // USER_HZ: a kernel ABI constant on Linux.
 const TICKS_PER_SECOND = 100
 
@@ -29,11 +32,19 @@ export interface ConnectorProcess {
   stop(): Promise<void>
 }
 
+/** Compiles what the processes run, as the image does. */
+export function buildService(): void {
+  execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-b', 'cli'], {
+    cwd: ROOT,
+    stdio: 'inherit',
+  })
+}
+
 /** Starts `lockstep connector`; its errors go to this process' stderr. */
 export function startConnectorProcess(options: ServiceOptions): ConnectorProcess {
   const { databaseUrl, brokers, namespace, slot, publication, rulesFile, adminPort } = options
-  const flags = (process.env['LOCKSTEP_BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '')
-  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, ...flags, PROGRAM, 'connector'], {
+  const child: ChildProcess = spawn(process.execPath, FLAGS, {
+    cwd: ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
