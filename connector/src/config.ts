@@ -86,9 +86,9 @@ export const CONNECTOR_CONFIG = {
   maxBufferedBytes: {
     env: 'LOCKSTEP_CONNECTOR_MAX_BUFFERED_BYTES',
     type: Type.Integer({ minimum: 65_536 }),
-    default: 16 * 1024 * 1024,
+    default: 2 * 1024 * 1024,
     unit: 'bytes',
-    desc: 'Records not acknowledged by the log before reading from the database pauses.',
+    desc: 'Memory of the records not acknowledged by the log, about 650 bytes each, past which reading from the database pauses.',
   },
   maxWaitingRows: {
     env: 'LOCKSTEP_CONNECTOR_MAX_WAITING_ROWS',

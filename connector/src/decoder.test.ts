@@ -15,9 +15,10 @@ tables:
 const COLUMNS = ['*id', 'category_id', 'body']
 const UNCHANGED = { unchanged: true } as const
 
+const text = ({ bytes, from, to }: Row['key']) => Buffer.from(bytes.subarray(from, to)).toString()
 const plain = ({ op, table, before, after, key }: Row) => {
-  const columns = (bytes: Uint8Array) => readColumns(Buffer.from(bytes))
-  return { op, table, before: columns(before), after: columns(after), key: key.toString() }
+  const columns = ({ bytes, from, to }: Row['after']) => readColumns(Buffer.from(bytes.subarray(from, to)))
+  return { op, table, before: columns(before), after: columns(after), key: text(key) }
 }
 
 function open(primaryKey = ['id']) {
@@ -173,6 +174,46 @@ describe('connector/decoder', () => {
     const { rows, feed } = open()
     feed(relation, pgoutput.truncate(7))
     expect(rows).toEqual([{ op: 'truncate', table: 'public.products', before: {}, after: {}, key: 'public.products' }])
+  })
+
+  test('a truncate of several tables gives one change for each that has rules', () => {
+    const { rows, feed } = open()
+    // Object identifiers are unsigned as well.
+    const high = 0xfffffff0
+    feed(pgoutput.relation(8, 'public.logs', ['*id']), pgoutput.relation(high, 'public.products', COLUMNS))
+    feed(pgoutput.truncate(8, high), pgoutput.row('insert', high, { new: ['1', '5', 'x'] }))
+    expect(rows.map(({ op, key }) => [op, key])).toEqual([
+      ['truncate', 'public.products'],
+      ['insert', 'public.products|1'],
+    ])
+  })
+
+  test('values of any length and script come through whole', () => {
+    for (const id of ['', 'ключ', 'é'.repeat(100), 'x'.repeat(70_000)]) {
+      const { rows, feed } = open()
+      feed(relation, pgoutput.row('update', 7, { key: [id, null, null], new: [`${id}2`, id, 'z'.repeat(200_000)] }))
+      expect(rows[0]).toMatchObject({ before: { id }, after: { id: `${id}2`, category_id: id } })
+      expect(rows[0]?.key).toBe(`public.products|${id}2`)
+    }
+  })
+
+  test('a key of several columns stands in the order of the primary key, and takes from the old row what the new one lacks', () => {
+    const { rows, feed } = open(['category_id', 'id'])
+    feed(
+      pgoutput.relation(7, 'public.products', ['*id', '*category_id', '*body']),
+      pgoutput.row('update', 7, { old: ['1', '5', 'x'], new: ['2', UNCHANGED, 'y'] }),
+    )
+    expect(rows[0]?.key).toBe('public.products|5|2')
+  })
+
+  test('a message is read inside what surrounds it, and never past its end', () => {
+    const whole = pgoutput.row('insert', 7, { new: ['1', '5', 'x'] })
+    const { decoder, rows, feed } = open()
+    feed(relation)
+    const around = Buffer.concat([Buffer.alloc(9, 0xff), whole, Buffer.alloc(50, 0)])
+    decoder.parse(around, 9, 9 + whole.length)
+    decoder.parse(around, 9, 9 + whole.length - 1)
+    expect(rows.map(({ op }) => op)).toEqual(['insert', 'unknown'])
   })
 
   test('a stray tag is counted and ignored', () => {

@@ -16,7 +16,7 @@ export interface BeginFrame {
   readonly commitTimeUs: bigint
 }
 
-/** Takes decoded frames, in order and synchronously. Nothing handed over shares memory with the input. */
+/** Takes decoded frames, in order and synchronously. Nothing handed over shares memory with the input; a row is good for the call. */
 export interface FrameSink {
   begin(frame: BeginFrame): void
   row(row: Row): void

@@ -127,4 +127,22 @@ describe('connector/gate', () => {
     arrive(100n)
     expect(order()).toEqual([100n])
   })
+
+  test('rows that wait are bounded by their bytes as well, and keep no memory but their own', () => {
+    const chunk = Buffer.alloc(64 * 1024)
+    const { gate, order, counts, answer } = open('100:100:', { maxHeldBytes: 1_000 })
+    const transaction = new Transaction(100n, frame, () => undefined)
+    gate.begin(transaction)
+    const wide = (index: number): Row => {
+      return { ...row(index), after: { bytes: chunk, from: 0, to: 400 }, key: { bytes: chunk, from: 400, to: 410 } }
+    }
+    gate.row(transaction, wide(0))
+    expect(transaction.held[0]?.key.bytes.buffer.byteLength).toBe(410)
+    gate.row(transaction, wide(1))
+    gate.row(transaction, wide(2))
+    expect(counts.collapsed).toBe(1)
+    expect(transaction.held.map(({ op }) => op)).toEqual(['bulk'])
+    answer('102:102:')
+    expect(order()).toEqual([100n])
+  })
 })

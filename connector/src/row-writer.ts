@@ -1,4 +1,4 @@
-import { Arena, COLUMN_OVERHEAD, copyAll, copySlice, writeNullColumn, writeTextColumn } from '@lockstep/schemas'
+import { COLUMN_OVERHEAD, copyAll, copySlice, ScratchBuffer, writeNullColumn, writeTextColumn } from '@lockstep/schemas'
 import type { ChangeOp } from '@lockstep/schemas'
 import type { PgoutputReader } from './pgoutput-reader.ts'
 import type { RelationPlan, Selection } from './relations.ts'
@@ -9,15 +9,14 @@ const UNCHANGED_TOAST = 0x75
 const TEXT = 0x74
 const SEPARATOR = 0x7c
 
-/** Copies what rules need of one row, straight from the message into an arena: old columns, new columns, record key. */
+/** Copies what rules need of one row out of its message: old columns, new columns, record key. */
 export class RowWriter {
-  readonly #arena = new Arena()
+  readonly #scratch = new ScratchBuffer()
   /** Where in the message the values of the key's columns lie: from, to; −1 where unknown. */
   #keyRanges = new Int32Array(0)
   /** Where the value at hand lies. */
   readonly #value = { bytes: new Uint8Array(0) as Uint8Array, from: 0, to: 0 }
   #target: Buffer = Buffer.alloc(0)
-  #start = 0
   #beforeEnd = 0
   #end = 0
 
@@ -28,9 +27,9 @@ export class RowWriter {
     // A value may go into the old row, the new row and the key.
     const columns = 2 * (plan.nameBytes + COLUMN_OVERHEAD * plan.row.length)
     const key = plan.keyPrefix.length + plan.keyLength
-    this.#target = this.#arena.reserve(3 * (reader.end - reader.at) + columns + key)
-    this.#start = this.#arena.start
-    this.#beforeEnd = this.#end = this.#start
+    this.#scratch.trim()
+    this.#target = this.#scratch.atLeast(3 * (reader.end - reader.at) + columns + key)
+    this.#beforeEnd = this.#end = 0
   }
 
   /** Reads the tuple at the reader as the old row. A NULL of a key tuple is a placeholder, and absent. */
@@ -52,7 +51,7 @@ export class RowWriter {
     this.#tuple(reader, plan, plan.row, true)
   }
 
-  /** The row as written. Its memory is its own. */
+  /** The row as written; the next one is written over it. */
   finish(op: ChangeOp, reader: PgoutputReader, plan: RelationPlan): Row {
     const [ranges, target, value] = [this.#keyRanges, this.#target, this.#value]
     value.bytes = reader.bytes
@@ -63,11 +62,9 @@ export class RowWriter {
       value.to = ranges[2 * place + 1]!
       if (value.from >= 0) at = copySlice(value, target, at)
     }
-    const [start, beforeEnd, end] = [this.#start, this.#beforeEnd, this.#end]
-    const piece = this.#arena.take(at)
-    const before = piece.subarray(0, beforeEnd - start)
-    const after = piece.subarray(beforeEnd - start, end - start)
-    return { op, table: plan.table, before, after, key: piece.subarray(end - start), index: 0 }
+    const before = { bytes: target, from: 0, to: this.#beforeEnd }
+    const after = { bytes: target, from: this.#beforeEnd, to: this.#end }
+    return { op, table: plan.table, before, after, key: { bytes: target, from: this.#end, to: at }, index: 0 }
   }
 
   /** Copies the selected columns; what is not selected is stepped over. An unchanged TOAST value stays absent. */

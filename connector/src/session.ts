@@ -1,6 +1,6 @@
 import { TOPICS } from '@lockstep/runtime'
 import type { EventLog, Logger, TimeSource } from '@lockstep/runtime'
-import { Arena, clockOf, encodeEvent, encodeTransaction, stampOf, widenXid, writeChange } from '@lockstep/schemas'
+import { Arena, clockOf, encodeEvent, stampOf, widenXid, writeChange } from '@lockstep/schemas'
 import type { Clock, Lsn, RuleSet, Stamp } from '@lockstep/schemas'
 import { Decoder } from './decoder.ts'
 import type { BeginFrame, DecoderOptions, FrameSink } from './decoder.ts'
@@ -35,6 +35,8 @@ export interface SessionOptions {
 }
 
 const US_PER_MS = 1000
+// Above what `maxWaitingRows` rows of ordinary keys take: it bounds wide ones.
+const MAX_HELD_BYTES = 16 * 1024 * 1024
 
 /**
  * One pass over the stream, from a connection to its end: bytes → rows → gate → log, and back from the log's
@@ -79,7 +81,7 @@ export class Session implements StreamHandler, FrameSink {
       },
       nowMs: () => time.nowMs(),
       maxHeldRows: limits.maxWaitingRows,
-      maxHeldBytes: limits.maxBufferedBytes,
+      maxHeldBytes: MAX_HELD_BYTES,
       unsafeNoGate: options.unsafe?.noGate,
     })
     const events = {
@@ -212,10 +214,9 @@ export class Session implements StreamHandler, FrameSink {
       const generation = this.#generation
       this.#stamped = { clock, generation, stamp: stampOf(generation, clock) }
     }
-    const fields = (transaction.fields ??= encodeTransaction(transaction, this.#arena))
     transaction.pending += 1
-    const value = writeChange(row, this.#stamped.stamp, fields, this.#arena)
-    this.#options.publisher.add(TOPICS.changes, { key: row.key, value }, transaction)
+    const value = writeChange(row, this.#stamped.stamp, transaction, this.#arena)
+    this.#options.publisher.add(TOPICS.changes, { key: this.#arena.copy(row.key), value }, transaction)
   }
 
   #progress(transaction: Transaction): void {

@@ -1,5 +1,5 @@
 import { maxLsn } from '@lockstep/schemas'
-import type { Clock, Lsn, TransactionFields } from '@lockstep/schemas'
+import type { Clock, Lsn } from '@lockstep/schemas'
 import type { BeginFrame } from './decoder.ts'
 import type { Ticket } from './publisher.ts'
 import { tableRow } from './row.ts'
@@ -25,8 +25,6 @@ export class Transaction implements Ticket {
   heldSinceMs = 0
   /** True once its held rows have been replaced by one change per table. */
   isCollapsed = false
-  /** Encoded when its first row leaves. */
-  fields: TransactionFields | null = null
   readonly #onProgress: (transaction: Transaction) => void
   #rows = 0
   /** Table of the last row and how many of its rows there were; rows come in runs of one table. */

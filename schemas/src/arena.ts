@@ -1,3 +1,6 @@
+import { copySlice } from './columns.ts'
+import type { Slice } from './columns.ts'
+
 // About 300 changes; small enough that a forgotten piece pins little.
 const CHUNK_BYTES = 64 * 1024
 
@@ -30,5 +33,11 @@ export class Arena {
     const piece = this.#chunk.subarray(this.#at, end)
     this.#at = end
     return piece
+  }
+
+  /** Hands out a copy. */
+  copy(slice: Slice): Buffer {
+    const target = this.reserve(slice.to - slice.from)
+    return this.take(copySlice(slice, target, this.start))
   }
 }

@@ -1,7 +1,8 @@
 import type { Arena } from './arena.ts'
 import { SCHEMA_VERSIONS } from './avro-schemas.ts'
 import type { WireEnum } from './avro-schemas.ts'
-import { copyAll } from './columns.ts'
+import { copyAll, copySlice } from './columns.ts'
+import type { Slice } from './columns.ts'
 import type { Change, ChangeOp } from './events.ts'
 import { STAMP_LENGTH } from './stamp.ts'
 import type { Stamp } from './stamp.ts'
@@ -18,51 +19,35 @@ const OPS = new Map(SYMBOLS.map((symbol, index) => [symbol as ChangeOp, index * 
 export interface ChangeRow {
   readonly op: ChangeOp
   readonly table: string
-  readonly before: Uint8Array
-  readonly after: Uint8Array
+  readonly before: Slice
+  readonly after: Slice
   readonly index: number
 }
 
-/** What all changes of one transaction share, encoded once. */
-export interface TransactionFields {
-  readonly lsn: Uint8Array
-  readonly xidAndTime: Uint8Array
-}
-
-/** Encodes the fields that are the same in every change of a transaction. @throws RangeError past 64 bits. */
-export function encodeTransaction(
-  { commitLsn, xid, commitTimeUs }: Pick<Change, 'commitLsn' | 'xid' | 'commitTimeUs'>,
-  arena: Arena,
-): TransactionFields {
-  if (commitTimeUs > MAX_LONG || commitTimeUs < -MAX_LONG - 1n) throw new RangeError('a long must fit into 64 bits')
-  const target = arena.reserve(3 * LONG_BYTES)
-  const { start } = arena
-  // Unsigned 64 bit travels as the long of the same bits.
-  const lsnEnd = writeBigLong(commitLsn, target, start)
-  const end = writeBigLong(commitTimeUs, target, writeBigLong(xid, target, lsnEnd))
-  const bytes = arena.take(end)
-  return { lsn: bytes.subarray(0, lsnEnd - start), xidAndTime: bytes.subarray(lsnEnd - start) }
-}
+/** What all changes of one transaction share. */
+export type ChangeOrigin = Pick<Change, 'commitLsn' | 'xid' | 'commitTimeUs'>
 
 /** Writes a change as Avro single-object bytes, the same that avsc writes for the newest schema. @throws RangeError */
-export function writeChange(row: ChangeRow, stamp: Stamp, transaction: TransactionFields, arena: Arena): Buffer {
+export function writeChange(row: ChangeRow, stamp: Stamp, origin: ChangeOrigin, arena: Arena): Buffer {
+  const { before, after, index } = row
   const op = OPS.get(row.op)
-  if (op === undefined || !Number.isSafeInteger(row.index) || row.index < 0)
-    throw new RangeError('not a row of a change')
+  if (op === undefined || !Number.isSafeInteger(index) || index < 0) throw new RangeError('not a row of a change')
+  const { commitTimeUs } = origin
+  if (commitTimeUs > MAX_LONG || commitTimeUs < -MAX_LONG - 1n) throw new RangeError('a long must fit into 64 bits')
   const table = tableBytes(row.table)
-  const target = arena.reserve(FIXED_BYTES + table.length + row.before.length + row.after.length)
+  const [beforeBytes, afterBytes] = [before.to - before.from, after.to - after.from]
+  const target = arena.reserve(FIXED_BYTES + table.length + beforeBytes + afterBytes)
   let at = copyAll(WRITERS.change.header, target, arena.start)
   target[at++] = op
-  at = writeBlock(table, target, at)
-  at = writeBlock(row.before, target, at)
-  at = writeBlock(row.after, target, at)
-  at = writeBlock(stampBytes(stamp), target, at)
-  at = writeNumber(row.index * 2, target, copyAll(transaction.lsn, target, at))
-  return arena.take(copyAll(transaction.xidAndTime, target, at))
-}
-
-function writeBlock(block: Uint8Array, target: Buffer, start: number): number {
-  return copyAll(block, target, writeNumber(block.length * 2, target, start))
+  at = copyAll(table, target, writeNumber(table.length * 2, target, at))
+  at = copySlice(before, target, writeNumber(beforeBytes * 2, target, at))
+  at = copySlice(after, target, writeNumber(afterBytes * 2, target, at))
+  at = copyAll(stampBytes(stamp), target, writeNumber(STAMP_LENGTH * 2, target, at))
+  // Unsigned 64 bit travels as the long of the same bits.
+  at = writeBigLong(origin.commitLsn, target, at)
+  at = writeNumber(index * 2, target, at)
+  at = writeBigLong(origin.xid, target, at)
+  return arena.take(writeBigLong(commitTimeUs, target, at))
 }
 
 function writeNumber(value: number, target: Uint8Array, start: number): number {

@@ -1,5 +1,5 @@
 import { Arena } from './arena.ts'
-import { encodeTransaction, writeChange } from './change-writer.ts'
+import { writeChange } from './change-writer.ts'
 import { columnsBound, readColumns, writeColumns } from './columns.ts'
 import { UndecodableError } from './errors.ts'
 import type { Change, DeadLetter, Flush, LogEvent, PurgeCommand, Watermark } from './events.ts'
@@ -71,8 +71,11 @@ function encodeChange(change: Change): Buffer {
   const buffer = columns.atLeast(columnsBound(change.before) + columnsBound(change.after))
   const middle = writeColumns(change.before, buffer, 0)
   const end = writeColumns(change.after, buffer, middle)
-  const [before, after] = [buffer.subarray(0, middle), buffer.subarray(middle, end)]
-  const bytes = writeChange({ ...change, before, after }, change.stamp, encodeTransaction(change, arena), arena)
+  const [before, after] = [
+    { bytes: buffer, from: 0, to: middle },
+    { bytes: buffer, from: middle, to: end },
+  ]
+  const bytes = writeChange({ ...change, before, after }, change.stamp, change, arena)
   columns.trim()
   // A copy: what one caller keeps must not keep the records of others.
   return Buffer.from(bytes)

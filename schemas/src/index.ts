@@ -7,7 +7,8 @@ export * from './events.ts'
 export * from './errors.ts'
 export * from './codec.ts'
 export { Arena } from './arena.ts'
-export { encodeTransaction, writeChange, type ChangeRow, type TransactionFields } from './change-writer.ts'
+export { ScratchBuffer } from './scratch-buffer.ts'
+export { writeChange, type ChangeOrigin, type ChangeRow } from './change-writer.ts'
 export {
   COLUMN_OVERHEAD,
   copyAll,
@@ -16,6 +17,7 @@ export {
   readColumns,
   writeNullColumn,
   writeTextColumn,
+  type Slice,
 } from './columns.ts'
 export * from './control.ts'
 export * from './rules.ts'

@@ -8,7 +8,9 @@ import type { ReplicationStream, ServerIdentity, StreamHandler } from '../ports.
 import { classify, clientConfig, closeClient } from './client.ts'
 import type { ClientOptions } from './client.ts'
 import { readIdentity } from './identity.ts'
+import { MESSAGE, serverError } from './messages.ts'
 import { MessageSplitter } from './message-splitter.ts'
+import { SocketPacer } from './socket-pacer.ts'
 import { statusMessage } from './status-message.ts'
 
 /** TEST ONLY: switches a protection off, so that a test can prove that it matters. */
@@ -29,7 +31,6 @@ export interface StreamOptions {
 
 // Used when wal_sender_timeout is 0: then the server never gives up, but we still want to notice its death.
 const DEFAULT_TIMEOUT_MS = 20_000
-const MESSAGE = { copyBoth: 0x57, copyData: 0x64, copyDone: 0x63, complete: 0x43, error: 0x45 }
 const XLOG_DATA = 0x77
 const KEEPALIVE = 0x6b
 // Kind 1, start 8, end 8, time 8.
@@ -84,6 +85,7 @@ class PgStream implements ReplicationStream {
   readonly ended: Promise<Error>
   readonly #client: pg.Client
   readonly #wire: Wire
+  readonly #pacer: SocketPacer
   readonly #options: PgStreamOptions
   readonly #end: (error: Error) => void
   readonly #started = Promise.withResolvers<void>()
@@ -103,6 +105,7 @@ class PgStream implements ReplicationStream {
     }
     this.#client = client
     this.#wire = (client as unknown as { connection: Wire }).connection
+    this.#pacer = new SocketPacer(this.#wire.stream)
     this.#options = options
   }
 
@@ -138,8 +141,7 @@ class PgStream implements ReplicationStream {
   setPaused(paused: boolean): void {
     this.#isPaused = paused
     this.#lastInboundMs = performance.now()
-    if (paused) this.#wire.stream.pause()
-    else this.#wire.stream.resume()
+    this.#pacer.setPaused(paused)
   }
 
   stop(): Promise<void> {
@@ -151,7 +153,7 @@ class PgStream implements ReplicationStream {
     this.#end(fail('LOCKSTEP_CON_STOPPED'))
     clearInterval(this.#timer)
     // A paused socket would not show that the server has closed it.
-    this.#wire.stream.resume()
+    this.#pacer.setPaused(false)
     await closeClient(this.#client)
   }
 
@@ -159,6 +161,7 @@ class PgStream implements ReplicationStream {
   #read(splitter: MessageSplitter, chunk: Buffer): void {
     if (this.#isOver) return
     this.#lastInboundMs = performance.now()
+    this.#pacer.received(chunk.length, this.#lastInboundMs)
     try {
       splitter.push(chunk)
     } catch (error) {
@@ -175,7 +178,7 @@ class PgStream implements ReplicationStream {
     } else if (type === MESSAGE.copyBoth) {
       this.#started.resolve()
     } else if (type === MESSAGE.error) {
-      this.#end(streamError(serverError(bytes, start, end)))
+      this.#end(streamError(serverError(bytes.subarray(start, end))))
     } else if (type === MESSAGE.copyDone || type === MESSAGE.complete) {
       this.#end(streamError(new Error('the server ended it')))
     }
@@ -194,17 +197,6 @@ class PgStream implements ReplicationStream {
       this.#end(fail('LOCKSTEP_CON_SILENT', { silentMs: Math.round(silentMs) }))
     this.confirm(this.#confirmed, true)
   }
-}
-
-/** Reads an ErrorResponse: fields of one letter and a text, until an empty one. */
-function serverError(bytes: Buffer, start: number, end: number): Error {
-  const fields = new Map<string, string>()
-  for (let at = start; at < end && bytes[at] !== 0;) {
-    const stop = bytes.indexOf(0, at + 1)
-    fields.set(String.fromCharCode(bytes[at]!), bytes.toString('utf8', at + 1, stop))
-    at = stop + 1
-  }
-  return Object.assign(new Error(fields.get('M') ?? 'an error without a message'), { code: fields.get('C') ?? '' })
 }
 
 /** Keeps our own errors and names what the server said otherwise. */

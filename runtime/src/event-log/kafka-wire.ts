@@ -19,6 +19,8 @@ interface Pending {
 const REQUEST_TIMEOUT_MS = 15_000
 const CONNECT_TIMEOUT_MS = 5_000
 const SIZE_BYTES = 4
+// Up to here copying into one piece costs less than writing several.
+const SMALL_BYTES = 16 * 1024
 const HEAD_BYTES = 10
 const NOTHING = Buffer.alloc(0)
 
@@ -83,10 +85,12 @@ export class BrokerSocket {
     head.writeInt32BE(0, 8)
     head.writeInt16BE(this.#clientId.length, 12)
     head.set(this.#clientId, 14)
-    this.#socket.cork()
-    this.#socket.write(head)
-    for (const part of body) this.#socket.write(part)
-    this.#socket.uncork()
+    if (size < SMALL_BYTES) this.#socket.write(Buffer.concat([head, ...body]))
+    else {
+      this.#socket.cork()
+      for (const part of [head, ...body]) this.#socket.write(part)
+      this.#socket.uncork()
+    }
     return new Promise((resolve, reject) => this.#pending.push({ resolve, reject, sinceMs: performance.now() }))
   }
 
@@ -153,6 +157,11 @@ export class WireReader {
     const length = this.int16()
     if (length < 0) return null
     return this.#bytes.toString('utf8', this.#at, (this.#at += length))
+  }
+
+  /** `length` bytes, not copied. */
+  bytes(length: number): Buffer {
+    return this.#bytes.subarray(this.#at, (this.#at += length))
   }
 
   array<T>(read: (reader: this) => T): T[] {
