@@ -113,6 +113,21 @@ describe.each(SERVERS.filter(([, url]) => url !== ''))('connector/gaps on Postgr
     expect(new Set(log.flushes().map(({ generation }) => generation)).size).toBe(1)
   })
 
+  test('a database that is read-only by default still lets the slot move', async () => {
+    const end = async () => String((await source.query('select pg_current_wal_lsn()::text as lsn')).rows[0]?.lsn)
+    await source.admin.query(`alter database ${source.config.slot} set default_transaction_read_only = on`)
+    await start()
+    await insert(1)
+    const target = await end()
+    const hasMoved = async () => {
+      const text = 'select confirmed_flush_lsn >= $2::pg_lsn as moved from pg_replication_slots where slot_name = $1'
+      const { rows } = await source.admin.query(text, [source.config.slot, target])
+      return (rows[0] as { moved: boolean }).moved
+    }
+    await waitFor(hasMoved, DEADLINE_MS)
+    expect(has(1)).toBe(true)
+  })
+
   test('past the bound of an hour it waits, says why, and goes on when there is room again', async () => {
     const config = { maxGenerationsPerHour: 1 }
     await (await start({ config })).stop()

@@ -58,6 +58,8 @@ export function createPgSource(given: PgSourceOptions): PgSource {
       const client = await openClient(options)
       // Raises and pushes must never wait for a missing standby: a lost raise is stepped over after a failover.
       await client.query('set synchronous_commit = local')
+      // Where a full disk made the database read-only, a slot that could no longer move would keep it full.
+      await client.query('set default_transaction_read_only = off')
       // The lead must not outlive a host that vanished without a word.
       await client.query(`set tcp_keepalives_idle = 2; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3`)
       return {
