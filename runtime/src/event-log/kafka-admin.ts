@@ -58,10 +58,8 @@ export class KafkaAdmin {
     await admin?.then((open) => open.disconnect()).catch(() => undefined)
   }
 
-  // Right after a topic's creation or a broker's restart its leaders move, and kafkajs' admin gives up at the first refusal.
   #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
-    const isRetriable = (error: unknown) => (error as { retriable?: unknown }).retriable === true
-    return retry(() => this.#askOnce(question), { policy: LEADER_PAUSE, maxAttempts: LEADER_ATTEMPTS, isRetriable })
+    return patiently(() => this.#askOnce(question))
   }
 
   // An admin that once asked for a topic that was deleted fails for seconds, so no admin outlives an error.
@@ -74,6 +72,12 @@ export class KafkaAdmin {
       throw error
     }
   }
+}
+
+// Right after a topic's creation or a broker's restart its leaders move, and kafkajs' admin gives up at the first refusal.
+function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  const isRetriable = (error: unknown) => (error as { retriable?: unknown }).retriable === true
+  return retry(ask, { policy: LEADER_PAUSE, maxAttempts: LEADER_ATTEMPTS, isRetriable })
 }
 
 async function connectAdmin(connection: KafkaConnection): Promise<Admin> {
@@ -103,7 +107,10 @@ export async function ensureTopics(
     const wanted = Object.entries(partitions).map(
       ([topic, count]) => [`${connection.namespace}.${topic}`, count] as const,
     )
-    await answerOf(connection, createMissing(admin, wanted))
+    await answerOf(
+      connection,
+      patiently(() => createMissing(admin, wanted)),
+    )
     const counts = await answerOf(connection, partitionCounts(admin))
     const faults = wanted
       .filter(([topic, count]) => counts.get(topic) !== count)
