@@ -19,7 +19,8 @@ import {
 
 const AWAY_MS = 60_000
 const SETTLE_MS = 90_000
-const MOST_MB = 400
+// Measured 155 to 199; the aim is 200, the rest is the collector of garbage.
+const MOST_MB = 250
 // Many times what sockets and buffers take: reading must pause.
 const BULK_ROWS = 100
 const BULK_PAUSE_MS = 50

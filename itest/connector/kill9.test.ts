@@ -51,7 +51,7 @@ async function worldOn(major: (typeof MAJORS)[number], name: string): Promise<Wo
   await admin.query(`create database ${name}`)
   const databaseUrl = Object.assign(new URL(server.url), { pathname: `/${name}` }).href
   await createItems(await connect(databaseUrl))
-  return { files, databaseUrl, kafka, namespace: `${name}-${major}` }
+  return { files, databaseUrl, kafka, namespace: `${name}-${major}`, slot: name }
 }
 
 /** Kills at one of the points that matter; answers whether the stream was open by then. */
@@ -125,7 +125,7 @@ describe('itest/connector/kill9 on PostgreSQL 15 and 18', () => {
       MAJORS.map(async (major) => {
         const world = await worldOn(major, 'careless')
         const { verdict } = await outcome(world, carelessProcess(world, { acceptEarlyMs: 100 }), CARELESS_KILLS)
-        expect(verdict.lost.length).toBeGreaterThan(0)
+        expect([verdict.lost.length > 0, verdict.delivered > 0]).toEqual([true, true])
       }),
     )
   })

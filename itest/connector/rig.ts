@@ -58,15 +58,18 @@ export interface World {
   readonly databaseUrl: string
   readonly kafka: KafkaServer
   readonly namespace: string
+  readonly slot?: string | undefined
 }
 
 /** The environment of a connector that is a process of its own. */
-function environmentOf({ files, databaseUrl, kafka, namespace }: World): Record<string, string> {
+function environmentOf({ files, databaseUrl, kafka, namespace, slot }: World): Record<string, string> {
   return {
     LOCKSTEP_NAMESPACE: namespace,
     LOCKSTEP_KAFKA_BROKERS: kafka.brokers.join(','),
     LOCKSTEP_RULES_FILE: files.rules,
     LOCKSTEP_CONNECTOR_DATABASE_URL: databaseUrl,
+    // A slot belongs to one database, its name to the server.
+    ...(slot === undefined ? {} : { LOCKSTEP_CONNECTOR_SLOT: slot }),
     NODE_COMPILE_CACHE: files.directory,
   }
 }
