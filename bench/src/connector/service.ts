@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 // As the image runs it, and with the young generation that compose.yaml gives it.
-const FLAGS = ['--enable-source-maps', '--max-semi-space-size=8', 'cli/dist/main.js', 'connector']
+const FLAGS = ['--enable-source-maps', '--max-semi-space-size=4', 'cli/dist/main.js', 'connector']
 // USER_HZ: a kernel ABI constant on Linux.
 const TICKS_PER_SECOND = 100
 
