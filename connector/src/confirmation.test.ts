@@ -55,8 +55,34 @@ describe('connector/confirmation', () => {
       confirmation.confirm(lsn(100 + round * 10), false)
       await time.advance(50)
     }
-    expect(state.notes).toBe(5)
+    // After 0, 1, 2, 3, 4 and 5 seconds.
+    expect(state.notes).toBe(6)
     expect(confirmed.at(-1)).toBeGreaterThan(900n)
+  })
+
+  test('what is confirmed within a second of a note is noted after it, though nothing more arrives', async () => {
+    const { confirmation, confirmed, state, time } = setUp()
+    Object.assign(state, { walEnd: 150, transactions: 1 })
+    confirmation.confirm(lsn(150), false)
+    await time.advance(500)
+    Object.assign(state, { walEnd: 200, transactions: 2 })
+    confirmation.confirm(lsn(200), false)
+    expect(confirmed.at(-1)).toBe(150n)
+    await time.advance(500)
+    expect(confirmed.at(-1)).toBe(200n)
+    expect(state.notes).toBe(2)
+  })
+
+  test('after its stop it notes nothing', async () => {
+    const { confirmation, state, time } = setUp()
+    Object.assign(state, { walEnd: 150, transactions: 1 })
+    confirmation.confirm(lsn(150), false)
+    await time.advance(500)
+    state.transactions = 2
+    confirmation.confirm(lsn(200), false)
+    await confirmation.stop()
+    await time.advance(5_000)
+    expect(state.notes).toBe(1)
   })
 
   test('the WAL of a note alone is not worth the next one, much WAL of others is', async () => {

@@ -18,6 +18,7 @@ export interface ConfirmationOptions {
 const RESERVE_EVERY_MS = 1_000
 // WAL without changes of ours, such as the note itself, is worth a note only in bulk: an idle database stays idle.
 const WORTH_A_NOTE_BYTES = 65_536n
+const STOPPED = new Error('the stream has stopped')
 
 /**
  * Acknowledges to Postgres only what lies below a position that was noted durably before: a slot found above the note
@@ -31,6 +32,8 @@ export class Confirmation implements ReplicationStream {
   #noted = 0
   #notedMs = Number.NEGATIVE_INFINITY
   #noting: Promise<void> | undefined
+  #isWaiting = false
+  readonly #stopped = new AbortController()
 
   constructor(options: ConfirmationOptions) {
     this.#options = options
@@ -42,7 +45,7 @@ export class Confirmation implements ReplicationStream {
   confirm(lsn: Lsn, wantsReply: boolean): void {
     this.#wanted = maxLsn(this.#wanted, lsn)
     this.#options.stream.confirm(this.#allowed, wantsReply)
-    if (this.#isNoteDue) void this.#note().catch(this.#options.onError)
+    this.#noteInTime()
   }
 
   setPaused(paused: boolean): void {
@@ -50,6 +53,7 @@ export class Confirmation implements ReplicationStream {
   }
 
   stop(): Promise<void> {
+    this.#stopped.abort(STOPPED)
     return this.#options.stream.stop()
   }
 
@@ -64,11 +68,23 @@ export class Confirmation implements ReplicationStream {
     return this.#wanted < this.#confirmable ? this.#wanted : this.#confirmable
   }
 
-  get #isNoteDue(): boolean {
-    const { time, received } = this.#options
-    if (this.#noting !== undefined || this.#wanted <= this.#confirmable) return false
-    if (time.nowMs() - this.#notedMs < RESERVE_EVERY_MS) return false
-    return received() !== this.#noted || this.#wanted - this.#confirmable >= WORTH_A_NOTE_BYTES
+  get #isWorthANote(): boolean {
+    if (this.#wanted <= this.#confirmable) return false
+    return this.#options.received() !== this.#noted || this.#wanted - this.#confirmable >= WORTH_A_NOTE_BYTES
+  }
+
+  /** Notes at once, or when the last note is old enough: nobody may ask a second time. */
+  #noteInTime(): void {
+    const { time, onError } = this.#options
+    if (this.#noting !== undefined || this.#isWaiting || !this.#isWorthANote) return
+    const restMs = this.#notedMs + RESERVE_EVERY_MS - time.nowMs()
+    if (restMs <= 0) return void this.#note().catch(onError)
+    this.#isWaiting = true
+    const again = (): void => {
+      this.#isWaiting = false
+      this.#noteInTime()
+    }
+    time.sleep(restMs, this.#stopped.signal).then(again, () => undefined)
   }
 
   #note(): Promise<void> {
@@ -81,7 +97,10 @@ export class Confirmation implements ReplicationStream {
         this.#confirmable = maxLsn(this.#confirmable, lsn)
         stream.confirm(this.#allowed, false)
       })
-      .finally(() => (this.#noting = undefined))
+      .finally(() => {
+        this.#noting = undefined
+        this.#noteInTime()
+      })
     return this.#noting
   }
 }
