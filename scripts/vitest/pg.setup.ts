@@ -1,4 +1,5 @@
-import { ServersError, startPostgres, type PostgresServer } from '@lockstep/servers'
+// By path: the runner of global setups resolves packages without the condition that leads to our sources.
+import { ServersError, startPostgres, type PostgresServer } from '../../servers/src/index.ts'
 import type { TestProject } from 'vitest/node'
 
 /** Postgres 15 is the oldest supported, but not every machine has it; its tests skip themselves on an empty URL. */

@@ -1,4 +1,5 @@
-import { startRedis } from '@lockstep/servers'
+// By path: the runner of global setups resolves packages without the condition that leads to our sources.
+import { startRedis } from '../../servers/src/index.ts'
 import type { TestProject } from 'vitest/node'
 
 /** Finds or starts a Redis for the `*.redis.test.ts` of every room; each test keeps to a namespace of its own. */
