@@ -7,6 +7,7 @@ import { answersQueries } from './adapters/pg-probe.ts'
 import { ServersError } from './errors.ts'
 import { freePort } from './free-port.ts'
 import { reachable, unprivilegedOwner, type PostgresBinaries } from './postgres-binaries.ts'
+import { guard } from './reaper.ts'
 import { ServerProcess } from './server-process.ts'
 import { makeWorkDir, type WorkDir } from './work-dir.ts'
 
@@ -100,11 +101,16 @@ export class PostgresCluster {
     if (this.#owner !== undefined) chownSync(passwordFile, this.#owner.uid, this.#owner.gid)
     const args = ['-D', this.dataDir, '-U', POSTGRES_USER, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`]
     const options = { cwd: this.#work.path, env: { ...process.env, HOME: this.#work.path }, ...this.#owner }
+    const made = run(join(this.#binaries.binDir, 'initdb'), [...args, '--no-sync', '-E', 'UTF8', '--locale=C'], options)
+    const pid = made.child.pid
+    const release = pid === undefined ? undefined : guard({ kind: 'process', pid, signal: 'KILL' })
     try {
-      await run(join(this.#binaries.binDir, 'initdb'), [...args, '--no-sync', '-E', 'UTF8', '--locale=C'], options)
+      await made
     } catch (error) {
       const output = (error as { stderr?: string }).stderr ?? String(error)
       throw new ServersError('LOCKSTEP_SRV_START', `initdb failed: ${output.slice(-2000)}`, error)
+    } finally {
+      release?.()
     }
     rmSync(passwordFile)
     // In the file and not on the command line, so that ALTER SYSTEM can change them as on any server.

@@ -17,6 +17,18 @@ const child = new ServerProcess({ name: 'sleep', file: 'sleep', args: ['300'], c
 console.log(JSON.stringify({ pid: child.pid, path: work.path }))
 setInterval(() => {}, 1000)
 `
+/** Leaves a directory, large enough to take a while, in which somebody unknown to the watch still makes files. */
+const WRITTEN_TO = `
+const { spawn } = await import('node:child_process')
+const { writeFileSync } = await import('node:fs')
+const { makeWorkDir } = await import(${source('./work-dir.ts')})
+const work = makeWorkDir('reaped')
+for (let i = 0; i < 5000; i++) writeFileSync(work.path + '/old' + i, '')
+const loop = 'i=0; while :; do : > $i; i=$((i+1)); done'
+const child = spawn('timeout', ['1', 'sh', '-c', loop], { cwd: work.path, detached: true, stdio: 'ignore' })
+console.log(JSON.stringify({ pid: child.pid, path: work.path }))
+setInterval(() => {}, 1000)
+`
 /** The same without our code: what would happen if nobody cleared up. */
 const PLAIN = `
 const { spawn } = await import('node:child_process')
@@ -46,6 +58,15 @@ describe('servers/reaper', () => {
       expect(await pollUntil(() => !isRunning(pid) && !existsSync(path), 8000)).toBe(true)
     },
   )
+
+  test('a directory goes although somebody still wrote into it when the parent ended', async () => {
+    const { parent, pid, path } = await startParent(WRITTEN_TO)
+    parent.kill('SIGKILL')
+    await once(parent, 'exit')
+    const isGone = await pollUntil(() => !existsSync(path), 8000)
+    signalProcess(pid, 'SIGKILL')
+    expect(isGone).toBe(true)
+  }, 15_000)
 
   test('without the watch the process lives on, so the law above can fail', async () => {
     const { parent, pid } = await startParent(PLAIN)

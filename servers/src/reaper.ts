@@ -9,6 +9,7 @@ export type Guarded =
 /**
  * Reads one line per change, each the whole state, so the last complete line is what is left behind. Its input ends
  * when the parent is gone, however it went (exit, crash, kill -9): then it ends processes, waits up to 5 s, and clears up.
+ * A directory is tried for up to 5 s too: a grandchild that still writes into it makes it "not empty" while it is removed.
  */
 const SCRIPT = `
 trap '' INT TERM HUP QUIT
@@ -21,7 +22,7 @@ n=0
 while [ $n -lt 50 ]; do some=; sig=0; each "$@"; [ "$some" ] || break; sleep 0.1; n=$((n+1)); done
 sig=9; each "$@"
 for e in "$@"; do case $e in
-  d:*) rm -rf -- "\${e#d:}";;
+  d:*) n=0; until rm -rf -- "\${e#d:}" 2>/dev/null || [ $n -ge 50 ]; do sleep 0.1; n=$((n+1)); done;;
   c:*) docker rm -fv "\${e#c:}" >/dev/null 2>&1;;
 esac; done
 `
