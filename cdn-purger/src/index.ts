@@ -6,7 +6,18 @@ export { PURGER_CONFIG } from './config.ts'
 export { CDN_ERRORS } from './errors.ts'
 export { LANE_POLICY } from './lane.ts'
 export type { LanePolicy, LaneStatus } from './lane.ts'
-export type { AckView, EdgeProvider, ProcessAck, ProcessAcks, PurgeLimits, PurgeReply } from './ports.ts'
+export type {
+  AckView,
+  EdgeProvider,
+  OrderLane,
+  OrderOutcome,
+  ProcessAck,
+  ProcessAcks,
+  PurgeIntake,
+  PurgeLimits,
+  PurgeOrder,
+  PurgeReply,
+} from './ports.ts'
 export { createFastlyProvider, FASTLY_LIMITS } from './adapters/fastly.ts'
 export type { FastlyOptions } from './adapters/fastly.ts'
 export { createVarnishProvider, VARNISH_LIMITS } from './adapters/varnish.ts'

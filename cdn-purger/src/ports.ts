@@ -1,3 +1,5 @@
+import type { PurgeCommand } from '@lockstep/schemas'
+
 /** What an edge said of a purge request. A provider classifies its own answers; the lane decides what follows. */
 export type PurgeReply =
   /** Done everywhere the provider answers for. `objects`: how many it removed, null when it does not say. */
@@ -49,4 +51,33 @@ export interface ProcessAcks {
   /** Rejects when the store cannot be read in time; the caller then waits for its deadline. */
   read(): Promise<AckView>
   close(): Promise<void>
+}
+
+/** Lanes for work that does not come from the log: a replay of journaled purges, or an operator's own. */
+export type OrderLane = 'replay' | 'manual'
+
+/** One purge that somebody asks for outside the log. */
+export interface PurgeOrder {
+  /** `busId` '' passes the barrier at once. */
+  readonly command: PurgeCommand
+  /** Who asked; journaled. */
+  readonly actor: string
+  /** The replay it belongs to; journaled. */
+  readonly replayOf: string | null
+}
+
+/** How an order ended. */
+export type OrderOutcome =
+  /** Every tier has purged the tag, and once more after reboundMs, with this command or a newer one. */
+  | { readonly kind: 'purged' }
+  /** At least one provider refuses the key for good. */
+  | { readonly kind: 'refused'; readonly provider: string; readonly detail: string }
+
+/** Where orders come in. Nothing here is durable: what had not ended when the purger stopped is to be submitted again. */
+export interface PurgeIntake {
+  /**
+   * Queues one purge behind the live ones, by the weight of its lane, and resolves when it has ended; rejects when the
+   * purger stops first. The caller bounds how many it leaves outstanding.
+   */
+  submit(lane: OrderLane, order: PurgeOrder): Promise<OrderOutcome>
 }
