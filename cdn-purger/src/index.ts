@@ -18,6 +18,9 @@ export type {
   PurgeOrder,
   PurgeReply,
 } from './ports.ts'
+export { noJournal } from './journal/none.ts'
+export { JOURNAL_STATES } from './journal/port.ts'
+export type { JournalEntry, JournalItem, JournalState, JournalWriter } from './journal/port.ts'
 export { createFastlyProvider, FASTLY_LIMITS } from './adapters/fastly.ts'
 export type { FastlyOptions } from './adapters/fastly.ts'
 export { createVarnishProvider, VARNISH_LIMITS } from './adapters/varnish.ts'
