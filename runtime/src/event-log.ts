@@ -23,6 +23,8 @@ export interface LogBatch {
   readonly firstOffset: bigint
   /** Offset after the last record. */
   readonly nextOffset: bigint
+  /** Offset after the last record that the partition held when these were read: what was there before us ends below it. */
+  readonly endOffset: bigint
   readonly records: readonly ReceivedRecord[]
   /**
    * Says that all effects of this batch are durable. Batches may be committed out of order; the log stores only the

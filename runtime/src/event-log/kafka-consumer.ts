@@ -194,7 +194,7 @@ class KafkaMember {
     if (feed === undefined || this.#run.isEnding || !payload.isRunning() || payload.isStale()) return
     const lastOffset = batch.lastOffset()
     payload.resolveOffset(lastOffset)
-    feed.offer(batch.messages.map(receivedRecord), BigInt(lastOffset) + 1n)
+    feed.offer(batch.messages.map(receivedRecord), BigInt(lastOffset) + 1n, BigInt(batch.highWatermark))
   }
 
   #pause(partitions: readonly number[]): void {

@@ -140,7 +140,8 @@ export class MemoryGroup {
     const commit = (): void => {
       if (tracker.commit(delivery)) this.#options.onProgress()
     }
-    return { topic: this.#options.topic, partition, firstOffset: next, nextOffset, records, commit, rewind }
+    const { topic } = this.#options
+    return { topic, partition, firstOffset: next, nextOffset, endOffset: log.end, records, commit, rewind }
   }
 
   #seek(cursor: Cursor): void {

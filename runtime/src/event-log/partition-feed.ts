@@ -42,6 +42,7 @@ export class PartitionFeed {
   #queued = 0
   #next: bigint
   #fetched: bigint
+  #end: bigint
   #rewindTo: bigint | undefined
   #isBusy = true
   #isPaused = false
@@ -54,6 +55,7 @@ export class PartitionFeed {
     this.#tracker = new CommitTracker(options.position)
     this.#next = options.position
     this.#fetched = options.position
+    this.#end = options.position
     this.idle = options.after.then(() => {
       this.#isBusy = false
       this.#seek()
@@ -76,9 +78,10 @@ export class PartitionFeed {
     return this.#queued === 0 && !this.#isBusy
   }
 
-  /** Takes fetched records; `nextOffset` is the offset after the last one, kept or not. */
-  offer(records: readonly ReceivedRecord[], nextOffset: bigint): void {
+  /** Takes fetched records; `nextOffset` is the offset after the last one, kept or not, `endOffset` that of the partition. */
+  offer(records: readonly ReceivedRecord[], nextOffset: bigint, endOffset: bigint = nextOffset): void {
     if (this.#isClosed) return
+    this.#end = endOffset < nextOffset ? nextOffset : endOffset
     this.#chunks.push({ records, nextOffset, at: 0 })
     this.#queued += records.length
     this.#fetched = nextOffset
@@ -146,7 +149,8 @@ export class PartitionFeed {
     const commit = (): void => {
       if (tracker.commit(delivery)) control.committed(tracker.position)
     }
-    return { topic, partition, firstOffset, nextOffset, records, commit, rewind: (offset) => this.#rewind(offset) }
+    const rewind = (offset: bigint): void => this.#rewind(offset)
+    return { topic, partition, firstOffset, nextOffset, endOffset: this.#end, records, commit, rewind }
   }
 
   #rewind(offset: bigint): void {

@@ -143,6 +143,16 @@ export function registerEventLogContract(
       }
     })
 
+    test('the first batch tells how much the log held before it', async () => {
+      const { consume, produce } = await start(1)
+      await produce(...numbered(1_200))
+      const seen = new Collector()
+      await consume('g', seen)
+      await until(() => seen.all.length === 1_200)
+      expect(seen.batches[0]?.endOffset).toBe(1_200n)
+      for (const { nextOffset, endOffset } of seen.batches) expect(endOffset).toBeGreaterThanOrEqual(nextOffset)
+    })
+
     test('a new group begins at the start of the log', async () => {
       const { consume, produce } = await start(1)
       await produce(...numbered(10))
