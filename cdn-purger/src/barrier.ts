@@ -18,6 +18,8 @@ export interface BarrierDeps {
   /** Receives everything that one look at the acknowledgements released. */
   readonly onRelease: (purges: readonly Purge[]) => void
   readonly onTimeout: (count: number) => void
+  /** Tells that nothing may be released yet, for a reason of the caller's. */
+  readonly isHeld?: (() => boolean) | undefined
   /** Unsafe, for tests: purges before the processes have applied the change. */
   readonly unsafeSkip?: boolean | undefined
 }
@@ -91,6 +93,7 @@ export class Barrier {
 
   #release(applied: Applied): void {
     const { coalescer, acks, time, maxStalenessMs, unsafeSkip, onRelease, onTimeout } = this.#deps
+    if (this.#deps.isHeld?.()) return
     const nowMs = time.nowMs()
     let timeouts = 0
     const released = coalescer.release(({ command, arrivedMs }) => {

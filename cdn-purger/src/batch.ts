@@ -5,21 +5,50 @@ export interface Keyed {
   readonly key: string
 }
 
-/**
- * Takes from `queue` what fits into one request, in order, and removes it there. A key that is too long for any
- * request goes alone: the provider's refusal then names it.
- */
-export function takeBatch<T extends Keyed>(queue: Map<string, T>, limits: PurgeLimits): T[] {
-  const batch: T[] = []
-  let bytes = 0
-  for (const [id, item] of queue) {
-    const size = Buffer.byteLength(item.key) + 1
-    if (batch.length > 0 && (batch.length >= limits.maxKeys || bytes + size > limits.maxBytes)) break
-    queue.delete(id)
-    batch.push(item)
-    bytes += size
+/** Bounds of one request; keys are ASCII, so their characters are bytes. */
+export type RequestLimits = Pick<PurgeLimits, 'maxKeys' | 'maxBytes'>
+
+/** A request that is being filled. */
+export class Request<T extends Keyed> {
+  readonly items: T[] = []
+  readonly #limits: RequestLimits
+  #bytes = 0
+  #isFull = false
+
+  constructor(limits: RequestLimits) {
+    this.#limits = limits
   }
-  return batch
+
+  /** No further key was let in, or may be. */
+  get isFull(): boolean {
+    return this.#isFull || this.items.length >= this.#limits.maxKeys
+  }
+
+  /**
+   * Takes from `queue` what still fits, in order, and removes it there. A key that is too long for any request goes
+   * alone: the provider's refusal then names it.
+   */
+  fill(queue: Map<string, T>): void {
+    const { maxKeys, maxBytes } = this.#limits
+    for (const [id, item] of queue) {
+      const size = item.key.length + 1
+      const { length } = this.items
+      if (length > 0 && (length >= maxKeys || this.#bytes + size > maxBytes)) {
+        this.#isFull = true
+        return
+      }
+      queue.delete(id)
+      this.items.push(item)
+      this.#bytes += size
+    }
+  }
+}
+
+/** Takes from `queue` what fits into one request, in order, and removes it there. */
+export function takeBatch<T extends Keyed>(queue: Map<string, T>, limits: RequestLimits): T[] {
+  const request = new Request<T>(limits)
+  request.fill(queue)
+  return request.items
 }
 
 /** Splits a refused request in two, to find the key that is at fault in log₂ steps. */

@@ -31,7 +31,13 @@ interface Waiting {
 
 /** Commands that wait for the barrier, at most two purges per tag. */
 export class Coalescer {
+  readonly #onSuperseded: (older: Purge) => void
   readonly #waiting = new Map<Tag, Waiting>()
+
+  /** @param onSuperseded receives each purge whose command a newer one of its tag replaced. */
+  constructor(onSuperseded: (older: Purge) => void = () => undefined) {
+    this.#onSuperseded = onSuperseded
+  }
 
   /** How many tags wait. */
   get size(): number {
@@ -52,7 +58,7 @@ export class Coalescer {
     const tickets = new TicketSet()
     tickets.add(ticket)
     const key = encodeSurrogateKey(tag)
-    const purge: Purge = { tag, key, phase: 'live', command, commitTimeUs, arrivedMs, source, tickets }
+    const purge: Purge = { tag, key, phase: 'live', lane: 'live', command, commitTimeUs, arrivedMs, source, tickets }
     const waiting = this.#waiting.get(tag)
     if (waiting) this.#join(waiting, purge)
     else this.#waiting.set(tag, { head: purge, next: null })
@@ -76,7 +82,12 @@ export class Coalescer {
 
   #join(waiting: Waiting, purge: Purge): void {
     const isCovered = laterBusId(waiting.head.command, purge.command) === waiting.head.command.busId
-    if (isCovered) waiting.head = mergePurges(waiting.head, purge)
-    else waiting.next = waiting.next ? mergePurges(waiting.next, purge) : purge
+    if (isCovered) waiting.head = this.#merge(waiting.head, purge)
+    else waiting.next = waiting.next ? this.#merge(waiting.next, purge) : purge
+  }
+
+  #merge(a: Purge, b: Purge): Purge {
+    this.#onSuperseded(a.command.stamp < b.command.stamp ? a : b)
+    return mergePurges(a, b)
   }
 }

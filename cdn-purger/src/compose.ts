@@ -1,17 +1,13 @@
 import { createKafkaLog, createLogger, createMetrics, systemTime } from '@lockstep/runtime'
 import type { ConfigOf, EventLog, Logger, MetricsRegistry } from '@lockstep/runtime'
-import { createFastlyProvider, FASTLY_LIMITS } from './adapters/fastly.ts'
 import { createRedisAcks } from './adapters/redis-acks.ts'
-import { createVarnishProvider } from './adapters/varnish.ts'
 import type { PURGER_CONFIG } from './config.ts'
-import { fail } from './errors.ts'
-import { LANE_POLICY } from './lane.ts'
 import { createPurgerMetrics } from './metrics.ts'
-import type { EdgeProvider, ProcessAcks } from './ports.ts'
+import type { ProcessAcks, PurgeIntake } from './ports.ts'
+import { createBudget, createProvider } from './provider-setup.ts'
 import { createPurger } from './purger.ts'
 import type { PurgerOptions, PurgerStatus } from './purger.ts'
 import { parseTiers } from './tier-list.ts'
-import type { ProviderSpec } from './tier-list.ts'
 
 /** The effective options of a purger. */
 export type PurgerConfig = ConfigOf<typeof PURGER_CONFIG>
@@ -26,24 +22,11 @@ export interface StartPurgerDeps {
 }
 
 /** A running purger. */
-export interface RunningPurger {
+export interface RunningPurger extends PurgeIntake {
   /** Settles when consuming ended; rejects with what broke it, and then the process should end. */
   readonly closed: Promise<void>
   stop(): Promise<void>
   status(): PurgerStatus
-}
-
-function createProvider(spec: ProviderSpec, config: PurgerConfig): EdgeProvider {
-  const { concurrency: connections, timeoutMs } = config
-  const shared = { name: spec.name, url: spec.url, connections, timeoutMs, wallMs: () => systemTime.wallMs() }
-  const token = spec.kind === 'varnish' ? config.varnishToken : config.fastlyToken
-  if (token === '') throw fail('LOCKSTEP_CDN_TOKEN_MISSING', { provider: spec.kind })
-  if (spec.kind === 'fastly') {
-    const limits = { ...FASTLY_LIMITS, maxKeys: config.fastlyMaxKeys }
-    return createFastlyProvider({ ...shared, token, soft: config.fastlySoft, limits })
-  }
-  const limits = { maxKeys: config.varnishMaxKeys, maxBytes: config.varnishMaxBytes }
-  return createVarnishProvider({ ...shared, token, limits })
 }
 
 function createAcks(config: PurgerConfig, logger: Logger): ProcessAcks | null {
@@ -59,7 +42,7 @@ function createAcks(config: PurgerConfig, logger: Logger): ProcessAcks | null {
 
 /**
  * Starts the purger on the given log, else on Kafka.
- * @throws LOCKSTEP_CDN_BAD_TIERS, LOCKSTEP_CDN_TOKEN_MISSING, and what the log says when it cannot be reached.
+ * @throws LOCKSTEP_CDN_BAD_TIERS, LOCKSTEP_CDN_BAD_LIMITS, LOCKSTEP_CDN_TOKEN_MISSING, LOCKSTEP_CDN_NO_SOFT_PURGE, and what the log says when it cannot be reached.
  */
 export async function startPurger(config: PurgerConfig, deps: StartPurgerDeps = {}): Promise<RunningPurger> {
   const { namespace } = config
@@ -67,14 +50,16 @@ export async function startPurger(config: PurgerConfig, deps: StartPurgerDeps = 
   const tiers = parseTiers(config.tiers).map((tier) => tier.map((spec) => createProvider(spec, config)))
   const kafka = { brokers: config.kafkaBrokers, namespace, clientId: `${namespace}-cdn-purger`, logger }
   const log = deps.log ?? createKafkaLog(kafka)
+  const metrics = createPurgerMetrics(deps.metrics ?? createMetrics(), systemTime)
   const purger = createPurger({
     log,
     tiers,
     acks: createAcks(config, logger),
+    budgetOf: (provider) => createBudget(provider, config, { logger, metrics }),
     time: systemTime,
     random: Math.random,
     logger,
-    metrics: createPurgerMetrics(deps.metrics ?? createMetrics(), systemTime),
+    metrics,
     options: optionsOf(config, deps),
   })
   const stop = async (): Promise<void> => {
@@ -87,11 +72,12 @@ export async function startPurger(config: PurgerConfig, deps: StartPurgerDeps = 
     await stop()
     throw error
   }
-  return { closed: purger.closed, stop, status: () => purger.status() }
+  const submit: PurgeIntake['submit'] = async (lane, order) => purger.submit(lane, order)
+  return { closed: purger.closed, stop, status: () => purger.status(), submit }
 }
 
 function optionsOf(config: PurgerConfig, deps: StartPurgerDeps): PurgerOptions {
-  const { maxStalenessMs, reboundMs, maxBacklogKeys, drainMs, concurrency } = config
+  const { maxStalenessMs, reboundMs, maxBacklogKeys, drainMs, escalateAfterMs, escalateClasses } = config
   return {
     group: 'cdn-purger',
     maxStalenessMs,
@@ -100,7 +86,7 @@ function optionsOf(config: PurgerConfig, deps: StartPurgerDeps): PurgerOptions {
     barrierPollMs: 3,
     maxBacklogKeys,
     drainMs,
-    lane: { ...LANE_POLICY, concurrency },
+    escalation: { maxDrainMs: escalateAfterMs === 0 ? null : escalateAfterMs, classes: new Set(escalateClasses) },
     unsafe: deps.unsafe,
   }
 }

@@ -21,8 +21,19 @@ export const CDN_ERRORS = {
   },
   LOCKSTEP_CDN_TOKEN_MISSING: {
     disposition: 'config',
-    message: 'no token for the {provider} tiers',
-    remedy: 'Set the token option that the message names, or its _FILE variant.',
+    message: 'no {credential} for the {provider} tiers',
+    remedy: 'Set the option of that provider and name (docs/configuration.md), or its _FILE variant.',
+  },
+  LOCKSTEP_CDN_BAD_LIMITS: {
+    disposition: 'config',
+    message: 'the limits of providers cannot be read: {reason}',
+    remedy:
+      'Set LOCKSTEP_PURGER_LIMITS to JSON such as {"cloudflare":{"rates":[{"unit":"requests","perSecond":50,"burst":500}]}}.',
+  },
+  LOCKSTEP_CDN_NO_SOFT_PURGE: {
+    disposition: 'config',
+    message: '{provider} cannot purge softly',
+    remedy: 'Remove it from LOCKSTEP_PURGER_SOFT; it may name varnish, fastly, akamai and http.',
   },
   LOCKSTEP_CDN_EDGE_PORT_IN_USE: {
     disposition: 'config',

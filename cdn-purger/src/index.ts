@@ -4,8 +4,9 @@ export { startPurger } from './compose.ts'
 export type { RunningPurger, PurgerConfig, StartPurgerDeps } from './compose.ts'
 export { PURGER_CONFIG } from './config.ts'
 export { CDN_ERRORS } from './errors.ts'
-export { LANE_POLICY } from './lane.ts'
-export type { LanePolicy, LaneStatus } from './lane.ts'
+export { RETRY_POLICY } from './dispatcher.ts'
+export type { ProviderStatus, RetryPolicy } from './dispatcher.ts'
+export type { Escalation } from './escalation.ts'
 export type {
   AckView,
   EdgeProvider,
@@ -17,14 +18,16 @@ export type {
   PurgeLimits,
   PurgeOrder,
   PurgeReply,
+  RateBudget,
+  RateLimit,
 } from './ports.ts'
 export { noJournal } from './journal/none.ts'
 export { JOURNAL_STATES } from './journal/port.ts'
 export type { JournalEntry, JournalItem, JournalState, JournalWriter } from './journal/port.ts'
-export { createFastlyProvider, FASTLY_LIMITS } from './adapters/fastly.ts'
-export type { FastlyOptions } from './adapters/fastly.ts'
-export { createVarnishProvider, VARNISH_LIMITS } from './adapters/varnish.ts'
-export type { VarnishOptions } from './adapters/varnish.ts'
+export { createHttpProvider } from './adapters/http-provider.ts'
+export type { HttpProviderOptions } from './adapters/http-provider.ts'
+export { PROFILES } from './providers/profiles.ts'
+export type { Credentials, Endpoint, ProviderKind, ProviderProfile } from './providers/profile.ts'
 export { createRedisAcks } from './adapters/redis-acks.ts'
 export { edgeVcl } from './vcl/edge-vcl.ts'
 export type { EdgeVclOptions } from './vcl/edge-vcl.ts'

@@ -10,11 +10,21 @@ export interface Answer {
   readonly phase: 'live' | 'rebound'
 }
 
+/** The instruments that tell of one provider. */
+export interface ProviderMetrics {
+  answered(provider: string, answer: Answer): void
+  /** Null: nobody can tell. */
+  forecast(provider: string, drainMs: number | null): void
+  escalated(provider: string, level: 'class' | 'all'): void
+  denied(provider: string): void
+  /** The shared token buckets could not be asked. */
+  budgetAway(provider: string): void
+}
+
 /** Every instrument of the room. */
-export interface PurgerMetrics {
+export interface PurgerMetrics extends ProviderMetrics {
   /** Commit to the acknowledgement of the live purge by the last tier, ms. */
   readonly commitToEdge: LatencyRecorder
-  answered(provider: string, answer: Answer): void
   /** Notes a live purge that all tiers have. */
   purged(purge: Purge): void
   barrierTimedOut(count: number): void
@@ -29,17 +39,6 @@ const BATCH_KEYS = [1, 2, 5, 10, 20, 50, 100, 200, 256]
 export function createPurgerMetrics(registry: MetricsRegistry, time: TimeSource): PurgerMetrics {
   const commitToEdge = new LatencyRecorder()
   const evict = evictionHistogram(registry)
-  const requests = registry.counter('lockstep_purge_requests_total', 'Purge requests by answer.', [
-    'provider',
-    'outcome',
-  ])
-  const keys = registry.histogram('lockstep_purge_batch_keys', 'Keys per purge request.', BATCH_KEYS, ['provider'])
-  const throttled = registry.counter('lockstep_purge_throttled_total', 'Requests an edge throttled.', ['provider'])
-  const catches = registry.counter(
-    'lockstep_purge_rebound_catches_total',
-    'Objects a rebound removed: stored after the live purge of their tag.',
-    ['provider'],
-  )
   const timeouts = registry.counter(
     'lockstep_purge_barrier_timeouts_total',
     'Purges sent before every live process had applied them.',
@@ -51,13 +50,8 @@ export function createPurgerMetrics(registry: MetricsRegistry, time: TimeSource)
     'Age of the oldest tag waiting for its live purge.',
   )
   return {
+    ...providerMetrics(registry),
     commitToEdge,
-    answered(provider, { reply, keys: count, phase }) {
-      requests.inc({ provider, outcome: reply.kind })
-      keys.observe(count, { provider })
-      if (reply.kind === 'throttled') throttled.inc({ provider })
-      if (reply.kind === 'purged' && phase === 'rebound' && reply.objects) catches.inc({ provider }, reply.objects)
-    },
     purged({ commitTimeUs }) {
       const ms = Math.max(0, time.wallMs() - Number(commitTimeUs) / 1000)
       commitToEdge.record(ms)
@@ -69,5 +63,45 @@ export function createPurgerMetrics(registry: MetricsRegistry, time: TimeSource)
       backlogKeys.set(count)
       oldestAge.set(oldestAgeMs / 1000)
     },
+  }
+}
+
+function providerMetrics(registry: MetricsRegistry): ProviderMetrics {
+  const counter = (name: string, help: string, ...labels: string[]) =>
+    registry.counter(name, help, ['provider', ...labels])
+  const requests = counter('lockstep_purge_requests_total', 'Purge requests by answer.', 'outcome')
+  const keys = registry.histogram('lockstep_purge_batch_keys', 'Keys per purge request.', BATCH_KEYS, ['provider'])
+  const throttled = counter('lockstep_purge_throttled_total', 'Requests an edge throttled.')
+  const catches = counter(
+    'lockstep_purge_rebound_catches_total',
+    'Objects a rebound removed: stored after the live purge of their tag.',
+  )
+  const drain = registry.gauge('lockstep_purge_drain_seconds', 'Forecast of the time to drain what waits.', [
+    'provider',
+  ])
+  const escalations = counter(
+    'lockstep_purge_escalations_total',
+    'Times that waiting keys were replaced by their class, or everything, to drain in time.',
+    'level',
+  )
+  const authFailures = counter(
+    'lockstep_purge_auth_failures_total',
+    'Times an edge began to deny our credentials; purges wait until it takes them.',
+  )
+  const budgetAways = counter(
+    'lockstep_purge_budget_away_total',
+    'Requests paced by the buckets of this process alone, because the shared ones could not be asked.',
+  )
+  return {
+    answered(provider, { reply, keys: count, phase }) {
+      requests.inc({ provider, outcome: reply.kind })
+      keys.observe(count, { provider })
+      if (reply.kind === 'throttled') throttled.inc({ provider })
+      if (reply.kind === 'purged' && phase === 'rebound' && reply.objects) catches.inc({ provider }, reply.objects)
+    },
+    forecast: (provider, drainMs) => drain.set(drainMs === null ? Number.NaN : drainMs / 1000, { provider }),
+    escalated: (provider, level) => escalations.inc({ provider, level }),
+    denied: (provider) => authFailures.inc({ provider }),
+    budgetAway: (provider) => budgetAways.inc({ provider }),
   }
 }

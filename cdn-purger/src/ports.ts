@@ -2,8 +2,16 @@ import type { PurgeCommand } from '@lockstep/schemas'
 
 /** What an edge said of a purge request. A provider classifies its own answers; the lane decides what follows. */
 export type PurgeReply =
-  /** Done everywhere the provider answers for. `objects`: how many it removed, null when it does not say. */
-  | { readonly kind: 'purged'; readonly objects: number | null }
+  /**
+   * Done everywhere the provider answers for. `objects`: how many it removed, null when it does not say; `purgeId`: what
+   * it calls the request; `restMs`: its quota is used up, so leave it alone for so long.
+   */
+  | {
+      readonly kind: 'purged'
+      readonly objects: number | null
+      readonly purgeId?: string
+      readonly restMs?: number
+    }
   /** Too many requests: none of the keys was purged, and none is refused. */
   | { readonly kind: 'throttled'; readonly retryAfterMs: number | null }
   /** The request itself is at fault (400, 413, 431); none of the keys was purged. */
@@ -13,11 +21,42 @@ export type PurgeReply =
   /** The outcome is unknown: timeout, broken connection, 5xx. Purging again is harmless. */
   | { readonly kind: 'unavailable'; readonly detail: string }
 
-/** Bounds of one purge request. Limits of vendors change, so all of them come from configuration. */
+/** One token bucket of a provider. */
+export interface RateLimit {
+  /** What costs a token: every request, or every key of it. */
+  readonly unit: 'requests' | 'keys'
+  readonly perSecond: number
+  /** Tokens of a full bucket. */
+  readonly burst: number
+}
+
+/** Bounds of one provider. Vendors change them, so all of them come from configuration. */
 export interface PurgeLimits {
   readonly maxKeys: number
   /** Bytes of all keys of a request, each with one separator. */
   readonly maxBytes: number
+  /** Requests in flight at most; what arrives meanwhile becomes the next batch. */
+  readonly concurrency: number
+  /** All must have tokens; none means that the provider is as fast as it answers. */
+  readonly rates: readonly RateLimit[]
+}
+
+/** What one look at the budget brought. */
+export interface Grant {
+  /** Keys that may be sent now in one request, at most as many as wanted; 0: come back in `waitMs`. */
+  readonly keys: number
+  readonly waitMs: number
+  /** Share of the emptiest bucket that is left, 0–1. */
+  readonly fill: number
+}
+
+/** The token buckets of one provider, shared by all purger processes. */
+export interface RateBudget {
+  /** Takes the tokens of one request of up to `wanted` keys, or none. */
+  take(wanted: number): Promise<Grant>
+  /** Has nobody take anything for `ms`: the provider said so. */
+  pause(ms: number): Promise<void>
+  close(): Promise<void>
 }
 
 /** One cache tier that can purge by surrogate key. */
@@ -58,7 +97,7 @@ export type OrderLane = 'replay' | 'manual'
 
 /** One purge that somebody asks for outside the log. */
 export interface PurgeOrder {
-  /** `busId` '' passes the barrier at once. */
+  /** Its `busId` is not waited for: orders do not pass the barrier. */
   readonly command: PurgeCommand
   /** Who asked; journaled. */
   readonly actor: string

@@ -23,12 +23,13 @@ interface Parts {
   readonly log?: EventLog
   readonly tiers?: readonly (readonly FakeEdge[])[]
   readonly acks?: ProcessAcks
+  readonly concurrency?: number
   readonly options?: Partial<PurgerOptions>
 }
 
-async function start({ log = createMemoryLog(), tiers, acks, options = {} }: Parts = {}) {
+async function start({ log = createMemoryLog(), tiers, acks, concurrency = 2, options = {} }: Parts = {}) {
   const time = new FakeTime()
-  const edge = new FakeEdge()
+  const edge = new FakeEdge({ limits: { concurrency } })
   const purger = createPurger({
     log,
     tiers: tiers ?? [[edge]],
@@ -107,7 +108,7 @@ describe('cdn-purger/purger', () => {
   })
 
   test('what arrives while requests are in flight becomes one batch, with each tag once', async () => {
-    const { time, edge, purger, send, sentKeys } = await start({ options: { lane: { ...laneOf(1) } } })
+    const { time, edge, purger, send, sentKeys } = await start({ concurrency: 1 })
     const gate = edge.hold()
     await send('a:1')
     await send('a:2', 'a:3')
@@ -216,7 +217,7 @@ describe('cdn-purger/purger', () => {
   })
 
   test('EVERYTHING empties the edge in one request and takes along what waits', async () => {
-    const { time, edge, purger, send, sentKeys } = await start({ options: { lane: laneOf(1) } })
+    const { time, edge, purger, send, sentKeys } = await start({ concurrency: 1 })
     const gate = edge.hold()
     await send('a:1')
     await send('a:2', '*', 'a:3')
@@ -310,7 +311,7 @@ describe('cdn-purger/purger', () => {
   })
 
   test('intake pauses at maxBacklogKeys and resumes below it', async () => {
-    const { time, edge, purger, send } = await start({ options: { maxBacklogKeys: 10, lane: laneOf(1) } })
+    const { time, edge, purger, send } = await start({ concurrency: 1, options: { maxBacklogKeys: 10 } })
     const gate = edge.hold()
     await send(...Array.from({ length: 10 }, (_, index) => `a:${index}`))
     await send(...Array.from({ length: 90 }, (_, index) => `b:${index}`))
@@ -338,7 +339,3 @@ describe('cdn-purger/purger', () => {
     await purger.stop()
   })
 })
-
-function laneOf(concurrency: number) {
-  return { concurrency, throttledMs: 5_000, retry: { initialMs: 100, maxMs: 30_000 }, deniedMs: 30_000 }
-}

@@ -1,14 +1,16 @@
 import { fail } from './errors.ts'
+import type { ProviderKind } from './providers/profile.ts'
+import { isProviderKind, PROFILES } from './providers/profiles.ts'
 
 /** One provider as the configuration names it. */
 export interface ProviderSpec {
-  readonly kind: 'varnish' | 'fastly'
+  readonly kind: ProviderKind
   readonly url: string
-  /** Unique label: kind and host, at Fastly also the service id. */
+  /** Unique label: kind and host, and where many share a host what tells them apart. */
   readonly name: string
 }
 
-const SPEC = /^(varnish|fastly)\+(https?:\/\/.+)$/
+const SPEC = /^([a-z]+)\+(https?:\/\/.+)$/
 
 /**
  * Parses tiers from the origin outward: `;` between tiers, `,` between the providers of one, each `KIND+URL`.
@@ -26,13 +28,14 @@ export function parseTiers(text: string): ProviderSpec[][] {
 }
 
 function parseProvider(text: string): ProviderSpec {
-  const match = SPEC.exec(text)
-  if (!match || !URL.canParse(match[2] ?? ''))
-    throw fail('LOCKSTEP_CDN_BAD_TIERS', { reason: 'a provider must be varnish+URL or fastly+URL' })
-  const kind = match[1] === 'fastly' ? 'fastly' : 'varnish'
-  const url = new URL(match[2] ?? '')
+  const [, kind = '', address = ''] = SPEC.exec(text) ?? []
+  if (!isProviderKind(kind) || !URL.canParse(address))
+    throw fail('LOCKSTEP_CDN_BAD_TIERS', {
+      reason: `a provider must be one of ${Object.keys(PROFILES).join(', ')}, + and a URL`,
+    })
+  const url = new URL(address)
   if (url.username !== '' || url.password !== '')
     throw fail('LOCKSTEP_CDN_BAD_TIERS', { reason: 'a URL must not hold credentials' })
-  const service = kind === 'fastly' ? `:${url.pathname.split('/').findLast(Boolean) ?? ''}` : ''
-  return { kind, url: url.href, name: `${kind}:${url.host}${service}` }
+  const last = kind === 'varnish' ? undefined : url.pathname.split('/').findLast(Boolean)
+  return { kind, url: url.href, name: `${kind}:${url.host}${last === undefined ? '' : `:${last}`}` }
 }

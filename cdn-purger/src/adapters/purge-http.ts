@@ -1,6 +1,6 @@
 import { withTimeout } from '@lockstep/runtime'
 import { Pool, type Dispatcher } from 'undici'
-import type { PurgeReply } from '../ports.ts'
+import type { Answer, PurgeCall } from '../providers/profile.ts'
 
 /** How to reach a purge endpoint. */
 export interface PurgeHttpOptions {
@@ -10,30 +10,12 @@ export interface PurgeHttpOptions {
   readonly connections: number
   /** Longest wait for a connection, for the header and for the whole body, ms. */
   readonly timeoutMs: number
-  /** Wall clock, ms, for a Retry-After that names a date. */
-  readonly wallMs: () => number
-}
-
-/** One purge request. */
-export interface PurgeCall {
-  readonly method: string
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
-  readonly body?: string | undefined
-}
-
-interface Exchange {
-  readonly status: number
-  readonly retryAfter: string | string[] | undefined
-  readonly text: string
 }
 
 // The largest honest answer is Fastly's map of 256 keys to ids, about 30 kB.
 const MAX_REPLY_BYTES = 262_144
-const DENIED = new Set([401, 403, 404, 405])
-const REFUSED = new Set([400, 413, 414, 422, 431])
 
-/** Sends purge requests over kept-alive connections and classifies the answers; follows no redirect. */
+/** Sends requests over kept-alive connections within a time and a size; follows no redirect. */
 export class PurgeHttp {
   readonly #pool: Pool
   readonly #options: PurgeHttpOptions
@@ -51,25 +33,17 @@ export class PurgeHttp {
     })
   }
 
-  /** Resolves to what the answer means; `objectsOf` reads the count from a 2xx body. Rejects only when aborted. */
-  async call(call: PurgeCall, objectsOf: (body: string) => number | null, signal: AbortSignal): Promise<PurgeReply> {
+  /** Rejects when there is no whole answer in time, and when `signal` aborts. */
+  async call(call: PurgeCall, signal: AbortSignal): Promise<Answer> {
     const ms = this.#options.timeoutMs
-    const exchange = async (limit: AbortSignal): Promise<PurgeReply> => {
-      const { status, text, retryAfter } = await this.#exchange(call, limit)
-      return this.#classify(status, { text, retryAfter, objectsOf })
-    }
-    try {
-      return await withTimeout(exchange, { ms, signal, onTimeout: () => new Error(`no answer within ${ms} ms`) })
-    } catch (error) {
-      signal.throwIfAborted()
-      return { kind: 'unavailable', detail: error instanceof Error ? `${error.name}: ${error.message}` : 'unknown' }
-    }
+    const onTimeout = () => new Error(`no answer within ${ms} ms`)
+    return await withTimeout(async (limit) => this.#exchange(call, limit), { ms, signal, onTimeout })
   }
 
   /** One request without the stream that undici's `request` builds for every body: hundreds are sent each second. */
-  #exchange({ method, path, headers, body }: PurgeCall, limit: AbortSignal): Promise<Exchange> {
+  #exchange({ method, path, headers, body }: PurgeCall, limit: AbortSignal): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      let exchange: Omit<Exchange, 'text'> = { status: 0, retryAfter: undefined }
+      let head: Omit<Answer, 'text'> = { status: 0, headers: {} }
       const chunks: Buffer[] = []
       let bytes = 0
       let controller: Dispatcher.DispatchController | undefined
@@ -83,8 +57,8 @@ export class PurgeHttp {
             controller = started
             if (limit.aborted) abort()
           },
-          onResponseStart(_controller, status, { 'retry-after': retryAfter }) {
-            exchange = { status, retryAfter }
+          onResponseStart(_controller, status, headers) {
+            head = { status, headers }
           },
           onResponseData(started, chunk) {
             bytes += chunk.length
@@ -92,7 +66,7 @@ export class PurgeHttp {
               started.abort(new RangeError(`the answer is larger than ${MAX_REPLY_BYTES} bytes`))
             else chunks.push(chunk)
           },
-          onResponseEnd: () => resolve({ ...exchange, text: Buffer.concat(chunks).toString() }),
+          onResponseEnd: () => resolve({ ...head, text: Buffer.concat(chunks).toString() }),
           onResponseError: (_controller, error) => reject(error),
         },
       )
@@ -102,26 +76,4 @@ export class PurgeHttp {
   async close(): Promise<void> {
     await this.#pool.destroy()
   }
-
-  #classify(
-    status: number,
-    answer: { text: string; retryAfter: string | string[] | undefined; objectsOf: (body: string) => number | null },
-  ): PurgeReply {
-    const detail = `status ${status}`
-    if (status >= 200 && status < 300) return { kind: 'purged', objects: answer.objectsOf(answer.text) }
-    if (status === 429)
-      return { kind: 'throttled', retryAfterMs: retryAfterMs(answer.retryAfter, this.#options.wallMs()) }
-    if (REFUSED.has(status)) return { kind: 'refused', detail }
-    if (DENIED.has(status) || (status >= 300 && status < 400)) return { kind: 'denied', detail }
-    return { kind: 'unavailable', detail }
-  }
-}
-
-/** Reads Retry-After, seconds or a date, as ms from now; null when absent or unreadable. */
-export function retryAfterMs(field: string | string[] | undefined, wallMs: number): number | null {
-  const text = Array.isArray(field) ? field[0] : field
-  if (text === undefined) return null
-  if (/^\d+$/.test(text)) return Number(text) * 1000
-  const date = Date.parse(text)
-  return Number.isNaN(date) ? null : Math.max(0, date - wallMs)
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createFastlyProvider } from '../adapters/fastly.ts'
 import { registerEdgeLaws } from '../testing/edge-laws.ts'
+import { testProvider } from '../testing/providers.ts'
 import { registerRaceLaws } from '../testing/race-laws.ts'
 import { readEdge, startTestOrigin } from '../testing/test-origin.ts'
 import type { TestOrigin } from '../testing/test-origin.ts'
@@ -24,14 +24,7 @@ registerEdgeLaws('the mini edge', async (origin) => {
 registerRaceLaws('a CDN that answers the Fastly API', async (originPort, tier) => {
   const originUrl = `http://127.0.0.1:${originPort}`
   const edge = await startMiniEdge({ originUrl, token: TOKEN, unsafeStoreOverlapped: true })
-  const provider = createFastlyProvider({
-    name: tier,
-    url: edge.purgeUrl,
-    token: TOKEN,
-    connections: 2,
-    timeoutMs: 2_000,
-    wallMs: () => Date.now(),
-  })
+  const provider = testProvider('fastly', { name: tier, url: edge.purgeUrl, credentials: { token: TOKEN } })
   return { url: edge.url, port: edge.port, provider, stop: async () => edge.stop() }
 })
 

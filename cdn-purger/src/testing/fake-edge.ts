@@ -26,9 +26,9 @@ export class FakeEdge implements EdgeProvider {
   /** Decides each request's answer; undefined lets it through. */
   answer: (keys: readonly string[]) => PurgeReply | undefined = () => undefined
 
-  constructor(options: { name?: string; limits?: PurgeLimits; share?: FakeEdge } = {}) {
+  constructor(options: { name?: string; limits?: Partial<PurgeLimits>; share?: FakeEdge } = {}) {
     this.name = options.name ?? 'fake'
-    this.limits = options.limits ?? { maxKeys: 200, maxBytes: 7_000 }
+    this.limits = { maxKeys: 200, maxBytes: 7_000, concurrency: 2, rates: [], ...options.limits }
     this.#isKnown = options.share === undefined
   }
 
@@ -63,6 +63,11 @@ export class FakeEdge implements EdgeProvider {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#gate = promise
     return { release: resolve }
+  }
+
+  /** Lets requests from now on through, while those held stay held. */
+  ungate(): void {
+    this.#gate = Promise.resolve()
   }
 
   async purge(keys: readonly string[], signal: AbortSignal): Promise<PurgeReply> {

@@ -54,7 +54,7 @@ sub vcl_recv {
   unset req.http.X-HashTwo;
   unset req.http.n-gone;
 
-  if (req.method == "PURGEKEYS" || req.method == "PURGEALL") {
+  if (req.method == "PURGEKEYS" || req.method == "SOFTPURGEKEYS" || req.method == "PURGEALL") {
     if (client.ip !~ purgers) { return (synth(403, "Forbidden")); }
     # An unset variable equals no field, not even a missing one.
     if (!@TOKEN@ || @TOKEN@ == "" || req.http.X-Purge-Token != @TOKEN@) { return (synth(401, "Unauthorized")); }
@@ -65,7 +65,8 @@ sub vcl_recv {
     # Without this, every line but the first would be ignored.
     std.collect(req.http.X-Purge-Keys, " ");
     if (!req.http.X-Purge-Keys) { return (synth(400, "No keys")); }
-    set req.http.n-gone = xkey.purge(req.http.X-Purge-Keys);
+    if (req.method == "SOFTPURGEKEYS") { set req.http.n-gone = xkey.softpurge(req.http.X-Purge-Keys); }
+    else { set req.http.n-gone = xkey.purge(req.http.X-Purge-Keys); }
     return (synth(200, "Purged"));
   }
   unset req.http.X-Purge-Token;
@@ -73,7 +74,7 @@ sub vcl_recv {
 }
 
 sub vcl_synth {
-  if (req.method == "PURGEKEYS") {
+  if (req.method == "PURGEKEYS" || req.method == "SOFTPURGEKEYS") {
     set resp.http.Content-Type = "application/json";
     if (req.http.n-gone) { synthetic({"{"purged": "} + req.http.n-gone + {"}"}); }
     else { synthetic({"{"purged": 0}"}); }

@@ -4,16 +4,17 @@ import { encodeSurrogateKey, EVERYTHING } from '@lockstep/schemas'
 import { expect, test } from 'vitest'
 import { startMiniEdge } from '../edge/mini-edge.ts'
 import { registerProviderContract } from '../testing/provider-contract.ts'
+import { testProvider } from '../testing/providers.ts'
 import { readEdge, startTestOrigin } from '../testing/test-origin.ts'
-import { createFastlyProvider } from './fastly.ts'
 
-const shared = { name: 'fastly', connections: 2, timeoutMs: 2_000, wallMs: () => Date.now() }
+const providerOf = (url: string, token: string, isSoft = false) =>
+  testProvider('fastly', { url, credentials: { token }, isSoft })
 
 registerProviderContract('the Fastly adapter on the mini edge', async () => {
   const origin = await startTestOrigin()
   const edge = await startMiniEdge({ originUrl: origin.url, token: 'right' })
-  const provider = createFastlyProvider({ ...shared, url: edge.purgeUrl, token: 'right' })
-  const denied = createFastlyProvider({ ...shared, url: edge.purgeUrl, token: 'wrong' })
+  const provider = providerOf(edge.purgeUrl, 'right')
+  const denied = providerOf(edge.purgeUrl, 'wrong')
   return {
     provider,
     denied,
@@ -30,7 +31,7 @@ registerProviderContract('the Fastly adapter on the mini edge', async () => {
 test('a soft purge never answers from before the change unless the origin allows stale answers', async () => {
   const origin = await startTestOrigin()
   const edge = await startMiniEdge({ originUrl: origin.url, token: 'right' })
-  const soft = createFastlyProvider({ ...shared, url: edge.purgeUrl, token: 'right', soft: true })
+  const soft = providerOf(edge.purgeUrl, 'right', true)
   origin.set('/strict', { body: 'old', tags: ['a'] })
   await readEdge(edge.url, '/strict')
   origin.set('/strict', { body: 'new', tags: ['a'] })
@@ -53,7 +54,7 @@ test('a token that may not purge everything purges the key that every answer car
   })
   await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}/service/1`
-  const provider = createFastlyProvider({ ...shared, url, token: 'purge_select' })
+  const provider = providerOf(url, 'purge_select')
   expect(await provider.purgeAll(new AbortController().signal)).toMatchObject({ kind: 'purged' })
   const keys = JSON.stringify({ surrogate_keys: [encodeSurrogateKey(EVERYTHING)] })
   expect(calls).toEqual([

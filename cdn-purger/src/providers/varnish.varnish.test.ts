@@ -3,9 +3,9 @@ import { expect, test } from 'vitest'
 import { registerEdgeLaws } from '../testing/edge-laws.ts'
 import { registerProviderContract } from '../testing/provider-contract.ts'
 import { registerRaceLaws } from '../testing/race-laws.ts'
+import { testProvider } from '../testing/providers.ts'
 import { readEdge, startTestOrigin } from '../testing/test-origin.ts'
 import { edgeVcl } from '../vcl/edge-vcl.ts'
-import { createVarnishProvider } from './varnish.ts'
 
 const never = new AbortController().signal
 const TOKEN = 'right'
@@ -16,7 +16,7 @@ const start = async (backendPort: number, token: string | null = TOKEN) =>
     ...(token === null ? {} : { env: { LOCKSTEP_PURGE_TOKEN: token } }),
   })
 const providerOf = (url: string, token = TOKEN, name = 'varnish') =>
-  createVarnishProvider({ name, url, token, connections: 2, timeoutMs: 2_000, wallMs: () => Date.now() })
+  testProvider('varnish', { name, url, credentials: { token } })
 
 registerProviderContract('the Varnish adapter on a real Varnish', async () => {
   const origin = await startTestOrigin()

@@ -2,7 +2,8 @@ import { createServer } from 'node:http'
 import type { RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { PurgeHttp, retryAfterMs } from './purge-http.ts'
+import { HTTP } from '../providers/http.ts'
+import { createHttpProvider, retryAfterMs } from './http-provider.ts'
 
 const never = new AbortController().signal
 const cleanups: (() => Promise<void> | void)[] = []
@@ -14,16 +15,17 @@ async function callAgainst(listener: RequestListener, timeoutMs = 2_000, signal 
   const server = createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
-  const http = new PurgeHttp({ origin: `http://127.0.0.1:${port}`, connections: 1, timeoutMs, wallMs: () => 0 })
+  const endpoint = { url: new URL(`http://127.0.0.1:${port}`), credentials: { token: 't' }, isSoft: false }
+  const http = createHttpProvider({ name: 'http', profile: HTTP, endpoint, timeoutMs, wallMs: () => 0 })
   cleanups.push(async () => {
     await http.close()
     server.closeAllConnections()
     server.close()
   })
-  return http.call({ method: 'POST', path: '/', headers: {} }, () => 7, signal)
+  return http.purge(['a'], signal)
 }
 
-describe('cdn-purger/purge-http', () => {
+describe('cdn-purger/http-provider', () => {
   test.for([
     [200, 'purged'],
     [302, 'denied'],

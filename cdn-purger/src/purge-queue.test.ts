@@ -1,6 +1,6 @@
 import { encodeSurrogateKey, parseTag } from '@lockstep/schemas'
 import { describe, expect, test } from 'vitest'
-import { LaneQueue } from './lane-queue.ts'
+import { PurgeQueue } from './purge-queue.ts'
 import type { Purge } from './purge.ts'
 import { command } from './testing/commands.ts'
 import { TicketSet } from './tickets.ts'
@@ -9,6 +9,7 @@ const purgeOf = (tag: string, phase: Purge['phase'] = 'live', arrivedMs = 0): Pu
   tag: parseTag(tag),
   key: encodeSurrogateKey(parseTag(tag)),
   phase,
+  lane: 'live',
   command: command({ tag }),
   commitTimeUs: 0n,
   arrivedMs,
@@ -16,36 +17,36 @@ const purgeOf = (tag: string, phase: Purge['phase'] = 'live', arrivedMs = 0): Pu
   tickets: new TicketSet(),
 })
 const ignore = () => undefined
-const LIMITS = { maxKeys: 2, maxBytes: 1_000 }
+const LIMITS = { maxKeys: 2, maxBytes: 1_000, concurrency: 1, rates: [] }
 
-describe('cdn-purger/lane-queue', () => {
+describe('cdn-purger/purge-queue', () => {
   test('rebounds are served while live purges keep coming', () => {
-    const queue = new LaneQueue(LIMITS)
+    const queue = new PurgeQueue(LIMITS)
     queue.add(purgeOf('old:1', 'rebound'), ignore)
     const phases: string[] = []
     for (let turn = 0; turn < 8; turn++) {
       for (const part of ['a', 'b']) queue.add(purgeOf(`new:${turn}${part}`), ignore)
-      phases.push(queue.take()?.phase ?? 'none')
+      phases.push(queue.take()?.lane ?? 'none')
     }
     expect(phases.filter((phase) => phase === 'rebound')).toHaveLength(1)
   })
 
   test.for(['live first', 'rebound first'])('a live purge takes the waiting rebound of its tag along: %s', (order) => {
-    const queue = new LaneQueue(LIMITS)
+    const queue = new PurgeQueue(LIMITS)
     const settled: string[] = []
     const add = (phase: Purge['phase']) => queue.add(purgeOf('a:1', phase), () => settled.push(phase))
     for (const phase of order === 'live first' ? (['live', 'rebound'] as const) : (['rebound', 'live'] as const))
       add(phase)
     expect(queue.size).toBe(1)
     const batch = queue.take()
-    expect(batch?.phase).toBe('live')
+    expect(batch?.lane).toBe('live')
     expect(queue.take()).toBeNull()
     for (const waiter of batch?.slots[0]?.waiters ?? []) waiter.onOutcome({ kind: 'purged', startedMs: 0 })
     expect(settled.toSorted()).toEqual(['live', 'rebound'])
   })
 
   test('what is put back goes ahead of what came later, merged with newer purges of its tags', () => {
-    const queue = new LaneQueue(LIMITS)
+    const queue = new PurgeQueue(LIMITS)
     queue.add(purgeOf('a:1'), ignore)
     queue.add(purgeOf('a:2'), ignore)
     const batch = queue.take()
@@ -62,7 +63,7 @@ describe('cdn-purger/lane-queue', () => {
   })
 
   test('the halves of a refused request are sent by themselves, before anything else', () => {
-    const queue = new LaneQueue(LIMITS)
+    const queue = new PurgeQueue(LIMITS)
     for (const tag of ['a:1', 'a:2', 'a:3']) queue.add(purgeOf(tag), ignore)
     const batch = queue.take()
     if (batch) queue.putHalves(batch, [batch.slots.slice(0, 1), batch.slots.slice(1)])
