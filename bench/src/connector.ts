@@ -18,8 +18,8 @@ export const connectorBench: Bench = {
     const runs = new Map<Workload['name'], DrainRuns>()
     const latencies = new Map<number, Latency>()
     try {
-      for (const rate of RATES) latencies.set(rate, await measureLatency(rig, rate))
       for (const workload of WORKLOADS) runs.set(workload.name, await drainBoth(rig, workload, ROUNDS))
+      for (const rate of RATES) latencies.set(rate, await measureLatency(rig, rate))
     } finally {
       await rig.close()
     }

@@ -11,7 +11,8 @@ import { tailTopic, valuesOf } from './tail.ts'
 
 export const PGBENCH = 'pgbench'
 const CLIENTS = 8
-const WARM_SECONDS = 5
+// The broker's and the connector's compilers are at work for about that long.
+const WARM_SECONDS = 10
 const SECONDS = 15
 const DEADLINE_MS = 30_000
 // As the connector makes them.

@@ -48,7 +48,7 @@ export async function openRig(): Promise<Rig> {
   writeFileSync(rulesFile, RULES)
   const [postgres, kafka] = await Promise.all([
     startPostgres({ needs: 'process', settings: { max_wal_size: '8GB', checkpoint_timeout: '1h' } }),
-    startKafka({ needs: 'process' }),
+    startKafka({ needs: 'process', jvm: 'as shipped' }),
   ])
   const client = new pg.Client({ connectionString: postgres.url })
   await client.connect()

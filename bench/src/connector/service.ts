@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
-// As the image runs it, and with the young generation that compose.yaml gives it.
-const FLAGS = ['--enable-source-maps', '--max-semi-space-size=4', 'cli/dist/main.js', 'connector']
+// As the image runs it, and with the heap that compose.yaml gives it.
+const HEAP = ['--max-semi-space-size=4', '--max-old-space-size=128']
+const FLAGS = ['--enable-source-maps', ...HEAP, 'cli/dist/main.js', 'connector']
 // USER_HZ: a kernel ABI constant on Linux.
 const TICKS_PER_SECOND = 100
 
