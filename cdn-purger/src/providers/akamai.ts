@@ -1,10 +1,16 @@
 import { signEdgeGrid } from '../adapters/edgegrid.ts'
 import { jsonCall, parseObject } from './profile.ts'
-import type { Endpoint, ProviderProfile } from './profile.ts'
+import type { Endpoint, ProviderProfile, PurgeCall } from './profile.ts'
 
-const networkOf = (endpoint: Endpoint) => (/staging/.test(endpoint.url.pathname) ? 'staging' : 'production')
+function call({ url, isSoft }: Endpoint, type: 'tag' | 'cpcode', objects: readonly (string | number)[]): PurgeCall {
+  const network = url.pathname.includes('staging') ? 'staging' : 'production'
+  return jsonCall(`/ccu/v3/${isSoft ? 'invalidate' : 'delete'}/${type}/${network}`, {}, { objects })
+}
 
-/** Akamai Fast Purge (CCU v3) by cache tag: `https://HOST.luna.akamaiapis.net/production`, or `/staging`. */
+/**
+ * Akamai Fast Purge (CCU v3) by cache tag: `https://HOST.luna.akamaiapis.net/production?cpcode=N`, or `/staging`. Everything
+ * is purged by the CP code; without one, by the key that every tagged answer carries.
+ */
 export const AKAMAI: ProviderProfile = {
   kind: 'akamai',
   credentials: ['clientToken', 'clientSecret', 'accessToken'],
@@ -23,9 +29,11 @@ export const AKAMAI: ProviderProfile = {
   throttledMs: 5_000,
   quota: { remaining: 'x-ratelimit-remaining' },
   sign: signEdgeGrid,
-  purge: (keys, endpoint) =>
-    jsonCall(`/ccu/v3/${endpoint.isSoft ? 'invalidate' : 'delete'}/tag/${networkOf(endpoint)}`, {}, { objects: keys }),
-  purgeAll: () => null,
+  purge: (keys, endpoint) => call(endpoint, 'tag', keys),
+  purgeAll(endpoint) {
+    const cpCode = Number(endpoint.url.searchParams.get('cpcode'))
+    return cpCode > 0 ? call(endpoint, 'cpcode', [cpCode]) : null
+  },
   readPurged({ text }) {
     const { purgeId } = parseObject(text)
     return { objects: null, ...(typeof purgeId === 'string' ? { purgeId } : {}) }

@@ -2,6 +2,8 @@ import { fileURLToPath } from 'node:url'
 
 export { startMiniEdge } from '../edge/mini-edge.ts'
 export type { MiniEdge, MiniEdgeOptions } from '../edge/mini-edge.ts'
+export { startEmulator } from './emulator/emulator.ts'
+export type { Emulator, EmulatorCounts, EmulatorOptions, Fault } from './emulator/emulator.ts'
 
 /** Path of the program that runs a mini edge alone; it writes `{"url", "purgeUrl"}` to stdout when it listens. */
 export function miniEdgeProgram(): string {

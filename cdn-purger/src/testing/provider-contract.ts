@@ -86,7 +86,7 @@ export function registerProviderContract(name: string, createTarget: () => Promi
         expect(keys.join(' ').length).toBeLessThanOrEqual(limits.maxBytes)
         expect(await target.provider.purge(keys, never)).toMatchObject({ kind: 'purged' })
       }
-      expect(requests).toBeGreaterThan(1)
+      expect(requests).toBeGreaterThanOrEqual(Math.ceil(pages.length / limits.maxKeys))
       for (const { path } of pages) expect(await target.read(path)).toMatchObject({ label: 'MISS', body: 'new' })
     })
 
