@@ -1,4 +1,5 @@
 import type { Bench } from './bench.ts'
+import { cacheBench } from './cache.ts'
 import { connectorBench } from './connector.ts'
 import { demoBench } from './demo.ts'
 
@@ -6,4 +7,5 @@ import { demoBench } from './demo.ts'
 export const BENCHES: ReadonlyMap<string, Bench> = new Map([
   ['demo', demoBench],
   ['connector', connectorBench],
+  ['cache', cacheBench],
 ])
