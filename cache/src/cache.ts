@@ -6,21 +6,22 @@ import { Admission } from './admission.ts'
 import { isCoarse } from './advance-plan.ts'
 import { systemClock } from './clock.ts'
 import type { CacheContext, Limits } from './context.ts'
-import { checkTag, dependenciesOf } from './dependencies.ts'
+import { checkTag } from './dependencies.ts'
 import { CacheEntry } from './entry.ts'
 import { CacheError } from './errors.ts'
 import { DEFAULT_SHORT_FENCE_MS, MAX_LEASE_MS } from './fence-writer.ts'
 import { Freshness } from './freshness.ts'
 import { Knowledge } from './knowledge.ts'
-import { LocalCache } from './l1/local-cache.ts'
+import { Kind } from './kind.ts'
+import { LocalLayer } from './l1/local-layer.ts'
 import { createRedisStore } from './redis/store.ts'
 import { createCounters } from './stats.ts'
 import type { BusMessage, CacheStore } from './store.ts'
 import { Tail } from './tail.ts'
+import { Turn } from './turn.ts'
 import type { Cache, CacheOptions, CacheStats, Entry, EntryDefinition, InvalidationListener } from './types.ts'
 
 const DEFAULT_MAX_STALENESS_MS = 5_000
-const DEFAULT_L1_BYTES = 64 * 1024 * 1024
 const DEFAULT_CONCURRENT_LOADS = 20
 const DEFAULT_LOAD_QUEUE_MS = 1_000
 const DEFAULT_LOAD_TIMEOUT_MS = 10_000
@@ -103,14 +104,9 @@ class LockstepCache implements Cache {
   define<Args, V>(name: string, definition: EntryDefinition<Args, V>): Entry<Args, V> {
     if (this.#names.has(name))
       throw new CacheError('LOCKSTEP_CACHE_CONFIG', `entry ${name} is defined twice: choose another name`)
-    if (!(definition.ttlMs > 0)) throw new CacheError('LOCKSTEP_CACHE_CONFIG', `entry ${name}: ttlMs must be above 0`)
+    const kind = new Kind(name, definition, this.#context)
     this.#names.add(name)
-    return new CacheEntry({
-      name,
-      definition,
-      context: this.#context,
-      invalidate: (tags, stamp) => this.invalidate(tags, stamp),
-    })
+    return new CacheEntry(this.#context, kind, (tags, stamp) => this.invalidate(tags, stamp as Stamp))
   }
 
   async invalidate(tags: readonly string[], stamp: Stamp): Promise<void> {
@@ -147,11 +143,11 @@ class LockstepCache implements Cache {
 
   fencedWithin(tags: readonly string[], ms: number): boolean {
     const { clock, knowledge } = this.#context
-    return knowledge.mirror.raisedAfter(dependenciesOf(tags), clock.now() - ms)
+    return knowledge.mirror.raisedAfter(tags, clock.now() - ms)
   }
 
   isOvertaken(tags: readonly string[], stamp: Stamp): boolean {
-    return this.#context.knowledge.mirror.covers(dependenciesOf(tags), stamp)
+    return this.#context.knowledge.mirror.covers(tags, stamp)
   }
 
   stats(): CacheStats {
@@ -176,10 +172,7 @@ class LockstepCache implements Cache {
     const clock = options.clock ?? systemClock
     const unsafe = options.unsafe ?? {}
     const counters = createCounters()
-    const l1 = new LocalCache({
-      maxBytes: options.l1?.maxBytes ?? DEFAULT_L1_BYTES,
-      maxEntries: options.l1?.maxEntries,
-    })
+    const l1 = new LocalLayer(options.l1)
     const freshness = new Freshness(clock, { ignoreJump: unsafe.ignoreClockJump })
     const maxConcurrent = options.maxConcurrentLoads ?? DEFAULT_CONCURRENT_LOADS
     return {
@@ -188,6 +181,7 @@ class LockstepCache implements Cache {
       limits: limitsOf(options),
       l1,
       freshness,
+      turn: new Turn(clock, freshness),
       knowledge: new Knowledge({ clock, l1, freshness, counters, unsafe, maxFences: options.mirrorMaxFences }),
       admission: new Admission({ maxConcurrent, queueMs: options.loadQueueMs ?? DEFAULT_LOAD_QUEUE_MS, clock }),
       store: storeOf(options),

@@ -1,6 +1,6 @@
 import type { Stamp } from '@lockstep/schemas'
 import { survived, type CacheContext } from './context.ts'
-import { dependenciesOf, type Dependencies } from './dependencies.ts'
+import { plainOf } from './dependencies.ts'
 import { isBelowToken } from './token.ts'
 import { decodeValue, type StoredValue } from './value-format.ts'
 
@@ -10,13 +10,19 @@ export interface Demand {
   readonly token: Stamp | null
   /** Contract, ms. */
   readonly maxStalenessMs: number
+  /** How long behind its soft expiry a value will do, ms. */
+  readonly graceMs: number
 }
 
 /** A value from Redis that is valid as of ring moment `knownAt`. */
 export interface Accepted {
   readonly value: StoredValue
-  readonly dependencies: Dependencies
+  /** The own tag first. */
+  readonly tags: readonly string[]
+  /** Until the soft expiry, ms; negative within the grace. */
   readonly remainingMs: number
+  /** Monotonic ms at which it was judged. */
+  readonly now: number
   readonly knownAt: number
   /** See `Knowledge.keep`. */
   readonly fencesReadAt: number | null
@@ -24,50 +30,57 @@ export interface Accepted {
 
 /** Tells whether layers may be read now at all: the contract. */
 export function isVouchedFor(context: CacheContext, maxStalenessMs: number): boolean {
-  if (context.unsafe.ignoreFreshness) return context.knowledge.mirror.start !== null
-  return context.knowledge.mirror.start !== null && context.freshness.isWithin(context.clock.now(), maxStalenessMs)
+  if (context.knowledge.mirror.start === null) return false
+  return context.unsafe.ignoreFreshness === true || context.freshness.isWithin(context.clock.now(), maxStalenessMs)
 }
 
-/** Judges the text of a value from Redis. Null = a miss. Once it has answered, the value is to be used in the same tick. */
-export async function accept(context: CacheContext, text: string | null, demand: Demand): Promise<Accepted | null> {
+/** Judges the text of a value from Redis. Null = a miss. Once it has answered (at once where the
+ * mirror alone decides), the value is to be used in the same tick. */
+export function accept(
+  context: CacheContext,
+  text: string | null,
+  demand: Demand,
+): Accepted | null | Promise<Accepted | null> {
   const value = text === null ? null : decodeValue(text)
   if (!value || isBelowToken(value.stamp, demand.token)) return null
-  const dependencies = dependenciesOf(value.tags.map(([tag]) => tag))
+  const tags = value.tags.map(([tag]) => tag)
   const { mirror, ring } = context.knowledge
-  let fencesReadAt: number | null = null
   const mustAsk = mirror.start !== null && value.stamp < mirror.start && !context.unsafe.ignoreFences
-  if (mustAsk) {
-    fencesReadAt = ring.sequence
-    if (!(await fencesAgree(context, value, dependencies))) return null
-  }
-  return judge(context, { value, dependencies, fencesReadAt }, demand)
+  if (!mustAsk) return judge(context, { value, tags, fencesReadAt: null }, demand)
+  const fencesReadAt = ring.sequence
+  return fencesAgree(context, value, tags).then((isAgreed) =>
+    isAgreed ? judge(context, { value, tags, fencesReadAt }, demand) : null,
+  )
 }
 
 function judge(
   context: CacheContext,
-  candidate: Pick<Accepted, 'value' | 'dependencies' | 'fencesReadAt'>,
+  candidate: Pick<Accepted, 'value' | 'tags' | 'fencesReadAt'>,
   demand: Demand,
 ): Accepted | null {
   const { knowledge, unsafe } = context
-  const { value, dependencies, fencesReadAt } = candidate
-  const redisNowMs = context.freshness.redisNowMs(context.clock.now())
-  if (redisNowMs === null || !isVouchedFor(context, demand.maxStalenessMs)) return null
+  const { value, tags, fencesReadAt } = candidate
+  const now = context.clock.now()
+  const redisNowMs = context.freshness.redisNowMs(now)
+  if (redisNowMs === null || knowledge.mirror.start === null) return null
+  if (!context.freshness.isWithinThisTurn(now, demand.maxStalenessMs) && !unsafe.ignoreFreshness) return null
   const remainingMs = value.expiresAtMs - redisNowMs
-  if (remainingMs <= 0) return null
-  if (!unsafe.blindPromotion && !knowledge.agrees(dependencies, value.stamp, fencesReadAt)) return null
-  return { ...candidate, remainingMs, knownAt: knowledge.ring.sequence }
+  if (remainingMs + demand.graceMs <= 0) return null
+  if (!unsafe.blindPromotion && !knowledge.agrees(tags, value.stamp, fencesReadAt)) return null
+  return { value, tags, fencesReadAt, remainingMs, now, knownAt: knowledge.ring.sequence }
 }
 
 /** Asks Redis for the fences of a value from before the mirror's start: each must be the one it was filled under. */
-async function fencesAgree(context: CacheContext, value: StoredValue, dependencies: Dependencies): Promise<boolean> {
+async function fencesAgree(context: CacheContext, value: StoredValue, tags: readonly string[]): Promise<boolean> {
+  const plain = plainOf(tags)
   try {
-    const fences = (await context.store?.values.fences(dependencies.plain)) ?? []
-    dependencies.plain.forEach((tag, index) => {
+    const fences = (await context.store?.values.fences(plain)) ?? []
+    plain.forEach((tag, index) => {
       const fence = fences[index]
       if (fence && fence.stamp > value.stamp) context.knowledge.raise(tag, fence.stamp)
     })
     const filledUnder = new Map(value.tags)
-    return dependencies.plain.every((tag, index) => {
+    return plain.every((tag, index) => {
       const fence = fences[index]
       return fence ? fence.incarnation === filledUnder.get(tag) && fence.stamp <= value.stamp : false
     })

@@ -1,9 +1,10 @@
 import type { Admission } from './admission.ts'
 import type { Freshness } from './freshness.ts'
 import type { Knowledge } from './knowledge.ts'
-import type { LocalCache } from './l1/local-cache.ts'
+import type { LocalLayer } from './l1/local-layer.ts'
 import type { Counters } from './stats.ts'
 import type { CacheStore } from './store.ts'
+import type { Turn } from './turn.ts'
 import type { CacheClock, CacheEvents, UnsafeSwitches } from './types.ts'
 
 /** Durations (ms) that bound a read. */
@@ -21,8 +22,9 @@ export interface CacheContext {
   readonly clock: CacheClock
   readonly random: () => number
   readonly limits: Limits
-  readonly l1: LocalCache
+  readonly l1: LocalLayer
   readonly freshness: Freshness
+  readonly turn: Turn
   readonly knowledge: Knowledge
   readonly admission: Admission
   /** Null without Redis. */

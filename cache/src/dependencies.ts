@@ -1,19 +1,10 @@
-import { classOf, parseTag, type Tag } from '@lockstep/schemas'
+import { parseTag, type Tag } from '@lockstep/schemas'
 import { isCoarse } from './advance-plan.ts'
 import { CacheError } from './errors.ts'
 
-/** What one value depends on; `*` is always meant. */
-export interface Dependencies {
-  /** Tags with fences of their own, the own tag first. */
-  readonly plain: readonly Tag[]
-  /** Classes of all tags. */
-  readonly classes: readonly string[]
-}
-
-/** Splits a value's tags. Stored tags were checked when they were declared. */
-export function dependenciesOf(tags: readonly string[]): Dependencies {
-  const plain = tags.filter((tag) => !isCoarse(tag)) as Tag[]
-  return { plain, classes: [...new Set(tags.map((tag) => classOf(tag as Tag)))] }
+/** Picks the tags that have a fence of their own, and so an incarnation; coarse ones live in `w`. */
+export function plainOf(tags: readonly string[]): readonly Tag[] {
+  return (tags.some(isCoarse) ? tags.filter((tag) => !isCoarse(tag)) : tags) as readonly Tag[]
 }
 
 /** Puts the own tag before the declared ones and checks them all. @throws CacheError naming the tag that is wrong. */

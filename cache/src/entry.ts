@@ -1,294 +1,218 @@
 import { generationOf, type Stamp } from '@lockstep/schemas'
-import { accept, isVouchedFor, type Accepted, type Demand } from './candidate.ts'
-import { survived, type CacheContext } from './context.ts'
-import { checkTag, declareTags, dependenciesOf } from './dependencies.ts'
-import { CacheError } from './errors.ts'
-import { dropLease, storeFill } from './fill.ts'
-import { runLoader } from './loader.ts'
-import { Flights, type Flight } from './flight.ts'
-import type { LocalRecord } from './l1/local-cache.ts'
+import type { CacheContext } from './context.ts'
+import { checkTag } from './dependencies.ts'
+import { Flight, Flights } from './flight.ts'
+import type { Kind } from './kind.ts'
+import type { LocalCache } from './l1/local-cache.ts'
+import type { LocalRecord } from './l1/record.ts'
 import { localResult, resultOf, type Arrival, type Outcome } from './outcome.ts'
-import type { LeaseReply } from './store.ts'
+import { ReadThrough } from './read-through.ts'
+import { Renewals } from './renewals.ts'
+import { staleResult } from './stale.ts'
 import { isBelowToken } from './token.ts'
-import type { Codec, Entry, EntryDefinition, ReadOptions, ReadResult } from './types.ts'
-import { decodeValue } from './value-format.ts'
+import type { Entry, ReadOptions, ReadResult } from './types.ts'
 
-const JSON_CODEC: Codec<unknown> = { encode: (value) => JSON.stringify(value), decode: (text) => JSON.parse(text) }
-/** Body of "there is none": a text that JSON never writes, and other codecs must not. */
-const NOTHING = '\u0000'
+/** How a change of the write path reaches fences. */
+export type Invalidate = (tags: readonly string[], stamp?: Stamp) => Promise<void>
 
-const POLL_FIRST_MS = 5
-const POLL_LONGEST_MS = 25
-const POLL_GROWTH = 1.5
-
-/** A right to store: the lease, and what came with it. */
-interface Held {
-  readonly lease: string
-  readonly evictionMark: string
-}
-
-/** Reads one kind of value through L1, Redis and the loader; see docs/architecture.md for the order of steps. */
+/** Reads one kind of value through L1, Redis and the loader. */
 export class CacheEntry<Args, V> implements Entry<Args, V> {
   readonly name: string
   readonly #context: CacheContext
-  readonly #definition: EntryDefinition<Args, V>
-  readonly #codec: Codec<V>
+  readonly #kind: Kind<Args, V>
+  readonly #key: (args: Args) => string
+  readonly #l1: LocalCache
   readonly #maxStalenessMs: number
+  readonly #isShared: boolean
   readonly #flights: Flights
-  readonly #invalidate: (tags: readonly string[], stamp: Stamp) => Promise<void>
+  readonly #renewals: Renewals
+  readonly #through: ReadThrough<Args, V>
+  readonly #invalidate: Invalidate
 
-  constructor(options: {
-    readonly name: string
-    readonly context: CacheContext
-    readonly definition: EntryDefinition<Args, V>
-    readonly invalidate: (tags: readonly string[], stamp: Stamp) => Promise<void>
-  }) {
-    const { name, context, definition } = options
-    this.name = name
+  constructor(context: CacheContext, kind: Kind<Args, V>, invalidate: Invalidate) {
+    this.name = kind.name
     this.#context = context
-    this.#definition = definition
-    this.#codec = definition.codec ?? (JSON_CODEC as Codec<V>)
-    this.#maxStalenessMs = definition.maxStalenessMs ?? context.limits.maxStalenessMs
+    this.#kind = kind
+    this.#key = (args) => kind.definition.key(args)
+    this.#l1 = kind.l1
+    this.#maxStalenessMs = kind.maxStalenessMs
+    this.#isShared = kind.definition.values !== 'cloned'
     this.#flights = new Flights(context.knowledge.ring, { shareAny: context.unsafe.shareAnyFlight })
-    this.#invalidate = options.invalidate
+    this.#renewals = new Renewals(context)
+    this.#through = new ReadThrough(context, kind)
+    this.#invalidate = invalidate
   }
 
-  async get(args: Args, options?: ReadOptions): Promise<V | null> {
-    const key = this.#definition.key(args)
-    const now = this.#context.clock.now()
-    const record = this.#context.l1.get(key)
-    if (record && this.#isHit(record, now, options?.token)) {
-      this.#context.counters.l1Hit += 1
-      return record.value as V | null
+  get(args: Args, options?: ReadOptions): Promise<V | null> {
+    // Not an async function: a hit is one promise and no more.
+    try {
+      const key = this.#key(args)
+      const record = this.#l1.get(key)
+      if (record !== undefined && this.#isHit(record, options?.token)) {
+        this.#context.counters.l1Hit += 1
+        return Promise.resolve(this.#hand(record.value as V | null))
+      }
+      return this.#getOn(key, args, record, options)
+    } catch (error) {
+      return Promise.reject(error)
     }
-    return (await this.#readThrough(key, args, options)).value
   }
 
   async read(args: Args, options?: ReadOptions): Promise<ReadResult<V>> {
-    const key = this.#definition.key(args)
-    const now = this.#context.clock.now()
-    const record = this.#context.l1.get(key)
-    if (record && this.#isHit(record, now, options?.token)) {
-      this.#context.counters.l1Hit += 1
-      return localResult(record, now)
-    }
-    return this.#readThrough(key, args, options)
+    const key = this.#key(args)
+    const record = this.#l1.get(key)
+    if (record !== undefined && this.#isHit(record, options?.token)) return this.#hit(record)
+    return this.#readOn({ key, args, record, isBulk: false }, options)
   }
 
-  peek(args: Args): ReadResult<V> | undefined {
-    const record = this.#context.l1.peek(this.#definition.key(args))
-    const now = this.#context.clock.now()
-    return record && this.#isHit(record, now, null) ? localResult(record, now) : undefined
+  async getMany(args: readonly Args[], options?: ReadOptions): Promise<(V | null)[]> {
+    const values: (V | null)[] = []
+    const misses: Promise<void>[] = []
+    args.forEach((one, index) => {
+      const key = this.#key(one)
+      const record = this.#l1.get(key)
+      if (record !== undefined && this.#isHit(record, options?.token)) {
+        values[index] = this.#hit(record).value
+        return
+      }
+      const read = this.#readOn({ key, args: one, record, isBulk: true }, options)
+      misses.push(read.then(({ value }) => void (values[index] = value)))
+    })
+    await Promise.all(misses)
+    return values
   }
 
-  async invalidate(args: Args, stamp: Stamp): Promise<void> {
-    await this.#invalidate([this.#definition.key(args)], stamp)
+  peek(args: Args): V | null | undefined {
+    const record = this.#l1.peek(this.#key(args))
+    if (record === undefined || !this.#isHit(record, null)) return undefined
+    return this.#hand(record.value as V | null)
   }
 
-  /** The hit path: expiry, contract and token, two clock reads in all. */
-  #isHit(record: LocalRecord, now: number, token: Stamp | null | undefined): boolean {
-    if (record.expiresAt <= now) return false
-    if (isBelowToken(record.stamp, token)) return false
-    return this.#context.unsafe.ignoreFreshness === true || this.#context.freshness.isWithin(now, this.#maxStalenessMs)
-  }
-
-  async #readThrough(key: string, args: Args, options: ReadOptions | undefined): Promise<ReadResult<V>> {
-    const { clock, knowledge, counters } = this.#context
+  async refresh(args: Args): Promise<V | null> {
+    const key = this.#key(args)
     checkTag(key)
-    const token = options?.token ?? null
-    const arrivedAt = knowledge.ring.sequence
+    const reader = this.#arrive(key, null)
+    const outcome = await this.#through.reload({ flight: new Flight(), reader, args, isBulk: false })
+    return this.#hand(outcome.value as V | null)
+  }
+
+  async write(args: Args, change: () => Promise<Stamp | void>, tags: readonly string[] = []): Promise<V | null> {
+    const stamp = await change()
+    await this.#invalidate([this.#key(args), ...tags], stamp ?? undefined)
+    return this.refresh(args)
+  }
+
+  async invalidate(args: Args, stamp?: Stamp): Promise<void> {
+    await this.#invalidate([this.#key(args)], stamp)
+  }
+
+  /** The hit path: end, contract and token; the clock is looked at once per turn. */
+  #isHit(record: LocalRecord, token: Stamp | null | undefined): boolean {
+    const now = this.#context.turn.now()
+    return now < record.refreshAt && this.#isUsable(record, token, now)
+  }
+
+  #isUsable(record: LocalRecord, token: Stamp | null | undefined, now: number): boolean {
+    if (token && isBelowToken(record.stamp, token)) return false
+    const { unsafe, freshness } = this.#context
+    return freshness.isWithinThisTurn(now, this.#maxStalenessMs) || unsafe.ignoreFreshness === true
+  }
+
+  #hit(record: LocalRecord): ReadResult<V> {
+    this.#context.counters.l1Hit += 1
+    return this.#result(localResult(record, this.#context.turn.now()))
+  }
+
+  #hand(value: V | null): V | null {
+    return this.#isShared ? value : this.#kind.hand(value)
+  }
+
+  #result(result: ReadResult<V>): ReadResult<V> {
+    return this.#isShared ? result : { ...result, value: this.#kind.hand(result.value) }
+  }
+
+  async #getOn(
+    key: string,
+    args: Args,
+    record: LocalRecord | undefined,
+    options: ReadOptions | undefined,
+  ): Promise<V | null> {
+    const isPlain = record === undefined && options === undefined
+    if (!isPlain) return (await this.#readOn({ key, args, record, isBulk: false }, options)).value
+    checkTag(key)
+    const outcome = await this.#share(this.#arrive(key, null), args, false)
+    return this.#hand(outcome.value as V | null)
+  }
+
+  async #readOn(
+    read: { key: string; args: Args; record: LocalRecord | undefined; isBulk: boolean },
+    options: ReadOptions | undefined,
+  ): Promise<ReadResult<V>> {
+    const { key, args, record, isBulk } = read
+    const graced = record && (await this.#inGrace(record, args, options?.token))
+    if (graced) return this.#result(graced)
+    checkTag(key)
+    const reader = this.#arrive(key, options?.token ?? null)
+    try {
+      const outcome = await this.#share(reader, args, isBulk)
+      return this.#result(resultOf<V>(outcome, this.#context.clock.now()))
+    } catch (error) {
+      const stale = options?.allowStale ? await staleResult(this.#context, this.#kind, this.#through, reader) : null
+      if (!stale) throw error
+      this.#context.counters.stale += 1
+      return this.#result(stale)
+    }
+  }
+
+  /** Shares the work of other readers of the key, as far as this one may have its result, or does it. */
+  async #share(reader: Arrival, args: Args, isBulk: boolean): Promise<Outcome> {
+    for (;;) {
+      const landing = this.#flights.joinable(reader)
+      if (!landing) {
+        return this.#flights.launch(reader.key, (flight) => this.#through.fly({ flight, reader, args, isBulk }))
+      }
+      const outcome = await landing
+      if (!this.#flights.satisfies(outcome, reader)) continue
+      this.#context.counters.coalesced += 1
+      return { ...outcome, layer: 'coalesced' }
+    }
+  }
+
+  #arrive(key: string, token: Stamp | null): Arrival {
+    const { turn, knowledge } = this.#context
+    const sequence = knowledge.ring.sequence
     // A token of another epoch (a database made anew under this name) would stamp loads with what no fence ever reaches.
     if (token !== null && generationOf(token) === knowledge.generation) knowledge.learn(token)
-    const reader: Arrival = { key, token, maxStalenessMs: this.#maxStalenessMs, sequence: arrivedAt, at: clock.now() }
-    try {
-      const { outcome, isShared } = await this.#flights.join(reader, (flight) => this.#fly(flight, reader, args))
-      if (isShared) counters.coalesced += 1
-      return { ...resultOf<V>(outcome, clock.now()), ...(isShared ? { layer: 'coalesced' as const } : {}) }
-    } catch (error) {
-      const stale = options?.allowStale ? await this.#stale(reader) : null
-      if (!stale) throw error
-      counters.stale += 1
-      return stale
-    }
+    return { key, token, maxStalenessMs: this.#maxStalenessMs, sequence, at: turn.now() }
   }
 
-  async #fly(flight: Flight, reader: Arrival, args: Args): Promise<Outcome> {
-    const { counters, store, unsafe } = this.#context
-    const demand: Demand = { token: reader.token, maxStalenessMs: this.#maxStalenessMs }
-    const isVouched = isVouchedFor(this.#context, this.#maxStalenessMs)
-    if (!isVouched) counters.bypass += 1
-    if (isVouched && store) {
-      const accepted = await accept(this.#context, await this.#stored(reader.key), demand)
-      const promoted = accepted && this.#promote(reader.key, accepted)
-      if (promoted) return promoted
+  /** Answers a record that is to be renewed and has not ended: it is renewed in the background, or waited for a little. */
+  async #inGrace(record: LocalRecord, args: Args, token: Stamp | null | undefined): Promise<ReadResult<V> | null> {
+    const now = this.#context.turn.now()
+    if (now >= record.deadAt || !this.#isUsable(record, token, now)) return null
+    const renewal = this.#renewals.renew(record, () => {
+      const work = { flight: new Flight(), reader: this.#arrive(record.key, null), args, isBulk: false }
+      return this.#through.renew(work, record.loadedAt)
+    })
+    const softTimeoutMs = this.#kind.definition.softTimeoutMs ?? 0
+    if (softTimeoutMs > 0 && now >= record.deadAt - this.#kind.graceMs) {
+      const renewed = await this.#within(softTimeoutMs, renewal)
+      if (renewed) return resultOf<V>(renewed, this.#context.clock.now())
+      // A fence may have come meanwhile.
+      if (this.#l1.peek(record.key) !== record) return null
     }
-    counters.miss += 1
-    if (unsafe.noLease) return this.#load({ flight, reader, args, held: null })
-    return this.#lead({ flight, reader, args, demand, canWait: isVouched })
+    this.#context.counters.graced += 1
+    return this.#hit(record)
   }
 
-  async #stored(key: string): Promise<string | null> {
-    try {
-      return (await this.#context.store?.values.value(key)) ?? null
-    } catch (error) {
-      survived(this.#context, error, 'reading a value')
-      return null
-    }
-  }
-
-  /** Takes the lease and loads, or waits for the holder's value; loads without a lease where neither comes about. */
-  async #lead(work: {
-    flight: Flight
-    reader: Arrival
-    args: Args
-    demand: Demand
-    canWait: boolean
-  }): Promise<Outcome> {
-    const { clock, limits, random, signal } = this.#context
-    const { flight, reader, args, demand } = work
-    const deadline = clock.now() + limits.leaseWaitMs
-    for (let pollMs = POLL_FIRST_MS; ; pollMs = Math.min(POLL_LONGEST_MS, pollMs * POLL_GROWTH)) {
-      const reply = await this.#lease(reader.key)
-      if (!reply) return this.#load({ flight, reader, args, held: null })
-      const accepted = reply.value === null ? null : await accept(this.#context, reply.value, demand)
-      const promoted = accepted && this.#promote(reader.key, accepted)
-      if (promoted) {
-        if (reply.lease !== null) dropLease(this.#context, reader.key, reply.lease)
-        return promoted
-      }
-      if (reply.lease !== null) {
-        return this.#load({ flight, reader, args, held: { lease: reply.lease, evictionMark: reply.evictionMark } })
-      }
-      if (!work.canWait || clock.now() >= deadline) return this.#load({ flight, reader, args, held: null })
-      await clock.sleep(pollMs * (0.75 + random() / 2), signal)
-      if (signal.aborted) throw new CacheError('LOCKSTEP_CACHE_STOPPED', 'the cache stopped while a read waited')
-    }
-  }
-
-  async #lease(key: string): Promise<LeaseReply | null> {
-    const { store, knowledge, limits, nonce } = this.#context
-    const stamp = knowledge.newest
-    if (!store || stamp === null) return null
-    try {
-      const reply = await store.fills.lease({ key, holder: nonce(), stamp, leaseMs: limits.leaseMs })
-      if (reply.fence) knowledge.learn(reply.fence.stamp)
-      return reply
-    } catch (error) {
-      survived(this.#context, error, 'taking a lease')
-      return null
-    }
-  }
-
-  async #load(work: { flight: Flight; reader: Arrival; args: Args; held: Held | null }): Promise<Outcome> {
-    const { knowledge, counters, clock } = this.#context
-    const { flight, reader, args, held } = work
-    // Fixed before the load begins: whatever this stamp sees, the load sees.
-    const loading = { stamp: knowledge.newest, sequence: knowledge.ring.sequence, at: clock.now() }
-    flight.beganLoading = loading
-    try {
-      const loaded = await runLoader(this.#context, this.name, (signal) =>
-        this.#definition.load(args, { stamp: loading.stamp, signal }),
-      )
-      const stamp = this.#context.unsafe.stampAfterLoad ? knowledge.newest : loading.stamp
-      return await this.#land({ key: reader.key, args, loaded, loading: { ...loading, stamp }, held })
-    } catch (error) {
-      if (error instanceof CacheError && error.code === 'LOCKSTEP_CACHE_OVERLOADED') counters.overloaded += 1
-      else counters.loadFailed += 1
-      if (held) dropLease(this.#context, reader.key, held.lease)
-      throw error
-    }
-  }
-
-  /** Encodes what was loaded, stores it under the lease and keeps it in L1, as far as nothing contradicts. */
-  async #land(done: {
-    readonly key: string
-    readonly args: Args
-    readonly loaded: V | null
-    readonly loading: { readonly stamp: Stamp | null; readonly sequence: number; readonly at: number }
-    readonly held: Held | null
-  }): Promise<Outcome> {
-    const { key, loaded, loading, held } = done
-    const value = loaded ?? null
-    const tags = declareTags(key, this.#definition.tags(value, done.args))
-    const dependencies = dependenciesOf(tags)
-    const body = value === null ? NOTHING : this.#codec.encode(value)
-    const ttlMs = this.#ttlMs(body)
-    const { stamp, sequence, at } = loading
-    const fill =
-      held && stamp !== null && ttlMs > 0
-        ? { key, lease: held.lease, stamp, tags, dependencies, body, ttlMs, evictionMark: held.evictionMark }
-        : null
-    if (held && !fill) dropLease(this.#context, key, held.lease)
-    const { stored, fencesReadAt } = fill ? await storeFill(this.#context, fill) : { stored: false, fencesReadAt: null }
-    const landed = {
-      value: this.#decode(body),
-      tags,
-      dependencies,
-      expiresAt: at + ttlMs,
-      loadedAt: at,
-      bytes: body.length + key.length,
-    }
-    if (stamp !== null && ttlMs > 0) this.#context.knowledge.keep(key, { ...landed, stamp }, fencesReadAt)
-    return { ...landed, stamp, layer: 'load', stored, knownAt: sequence, asOf: at }
-  }
-
-  /** Takes a value from Redis into L1, in the tick in which it was judged; null where the codec cannot read it. */
-  #promote(key: string, accepted: Accepted): Outcome | null {
-    const { clock, counters, l1, unsafe, knowledge, events } = this.#context
-    const { value, dependencies, remainingMs, knownAt, fencesReadAt } = accepted
-    const now = clock.now()
-    try {
-      const record = {
-        value: this.#decode(value.body),
-        stamp: value.stamp,
-        tags: value.tags.map(([tag]) => tag),
-        dependencies,
-        expiresAt: now + remainingMs,
-        loadedAt: now - Math.max(0, this.#ttlMs(value.body) - remainingMs),
-        bytes: value.body.length + key.length,
-      }
-      if (unsafe.blindPromotion) l1.set(key, record)
-      else knowledge.keep(key, record, fencesReadAt)
-      counters.l2Hit += 1
-      return { ...record, layer: 'l2', stored: true, knownAt, asOf: now }
-    } catch (error) {
-      // Another version of the service wrote it, or nobody did: a load replaces it.
-      events.failed?.(error, 'decoding a value')
-      return null
-    }
-  }
-
-  /** What is left past its contract; never below the reader's token, never what a known fence covers. */
-  async #stale(reader: Arrival): Promise<ReadResult<V> | null> {
-    const { l1, clock, knowledge } = this.#context
-    const record = l1.peek(reader.key)
-    if (record && !isBelowToken(record.stamp, reader.token)) {
-      return { ...localResult<V>(record, clock.now()), layer: 'stale', stale: true }
-    }
-    const text = await this.#stored(reader.key)
-    const value = text === null ? null : decodeValue(text)
-    if (!value || isBelowToken(value.stamp, reader.token)) return null
-    const tags = value.tags.map(([tag]) => tag)
-    if (knowledge.mirror.covers(dependenciesOf(tags), value.stamp)) return null
-    const redisNowMs = this.#context.freshness.redisNowMs(clock.now()) ?? clock.wall()
-    const ageMs = Math.max(0, this.#ttlMs(value.body) - (value.expiresAtMs - redisNowMs))
-    return {
-      value: this.#decode(value.body),
-      stamp: value.stamp,
-      tags,
-      layer: 'stale',
-      ageMs,
-      stored: true,
-      stale: true,
-    }
-  }
-
-  #ttlMs(body: string): number {
-    const { ttlMs, negativeTtlMs } = this.#definition
-    return body === NOTHING ? (negativeTtlMs ?? ttlMs) : ttlMs
-  }
-
-  #decode(body: string): V | null {
-    return body === NOTHING ? null : this.#codec.decode(body)
+  async #within(ms: number, renewal: Promise<Outcome | null>): Promise<Outcome | null> {
+    const wake = new AbortController()
+    const timeout = this.#context.clock.sleep(ms, wake.signal).then(() => null)
+    const outcome = await Promise.race([renewal, timeout])
+    wake.abort(TIMED)
+    return outcome
   }
 }
+
+// One for all: an abort without a reason builds a DOMException with a stack.
+const TIMED = new Error('the wait is over')

@@ -1,6 +1,5 @@
 import { classOf, EVERYTHING, type Stamp, type Tag } from '@lockstep/schemas'
 import { isCoarse } from './advance-plan.ts'
-import type { Dependencies } from './dependencies.ts'
 
 /** Loads of several seconds at 1,000 fences a second can still be judged; older questions are answered "do not share". */
 const CAPACITY = 8_192
@@ -31,24 +30,25 @@ export class FenceRing {
   }
 
   /**
-   * Tells whether a fence of the dependencies newer than `stamp` arrived after the moment `since` and up to `until`; true
+   * Tells whether a fence of the tags newer than `stamp` arrived after the moment `since` and up to `until`; true
    * as well when that is no longer known.
    */
-  conflicts(window: { since: number; until?: number }, dependencies: Dependencies, stamp: Stamp): boolean {
+  conflicts(window: { since: number; until?: number }, tags: readonly string[], stamp: Stamp): boolean {
     const until = window.until ?? this.#sequence
     if (until <= window.since) return false
     if (window.since < this.#sequence - this.#capacity) return true
     for (let index = window.since; index < until; index++) {
       const slot = index % this.#capacity
       const fence = this.#stamps[slot]
-      if (fence !== undefined && fence > stamp && concerns(this.#tags[slot] ?? '', dependencies)) return true
+      if (fence !== undefined && fence > stamp && concerns(this.#tags[slot] ?? '', tags)) return true
     }
     return false
   }
 }
 
-function concerns(tag: string, dependencies: Dependencies): boolean {
-  if (tag === EVERYTHING) return true
-  if (isCoarse(tag)) return dependencies.classes.includes(classOf(tag as Tag))
-  return dependencies.plain.includes(tag as Tag)
+function concerns(fenced: string, tags: readonly string[]): boolean {
+  if (fenced === EVERYTHING) return true
+  if (!isCoarse(fenced)) return tags.includes(fenced)
+  const tagClass = classOf(fenced as Tag)
+  return tags.some((tag) => classOf(tag as Tag) === tagClass)
 }

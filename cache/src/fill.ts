@@ -1,7 +1,7 @@
 import type { Stamp, Tag } from '@lockstep/schemas'
 import { isCoarse } from './advance-plan.ts'
 import { survived, type CacheContext } from './context.ts'
-import type { Dependencies } from './dependencies.ts'
+import { plainOf } from './dependencies.ts'
 import { encodeValue } from './value-format.ts'
 
 /** A value that was loaded under a lease. */
@@ -10,9 +10,13 @@ export interface Fill {
   readonly lease: string
   readonly stamp: Stamp
   readonly tags: readonly string[]
-  readonly dependencies: Dependencies
   readonly body: string
+  /** Until the soft expiry, ms. */
   readonly ttlMs: number
+  /** How long behind that it is kept, ms. */
+  readonly graceMs: number
+  /** How long the load took, ms. */
+  readonly loadMs: number
   /** What `LeaseReply` said. */
   readonly evictionMark: string
 }
@@ -33,13 +37,14 @@ export async function storeFill(
   const fencesReadAt = context.knowledge.ring.sequence
   try {
     if (!store) return { stored: false, fencesReadAt: null }
-    const longMs = fill.ttlMs + context.limits.leaseMs + FENCE_MARGIN_MS
-    const touched = await store.fills.touch(fill.dependencies.plain, fill.stamp, longMs)
+    const ttlMs = fill.ttlMs + fill.graceMs
+    const longMs = ttlMs + context.limits.leaseMs + FENCE_MARGIN_MS
+    const touched = await store.fills.touch(plainOf(fill.tags), fill.stamp, longMs)
     for (const { tag, stamp } of touched.newer) context.knowledge.raise(tag, stamp)
     const agreed = touched.newer.length === 0 || context.unsafe.ignoreFences === true
     const value =
       agreed && touched.evictionMark === fill.evictionMark ? textOf(context, fill, touched.incarnations) : null
-    if (value !== null && (await store.fills.store({ key: fill.key, lease: fill.lease, value, ttlMs: fill.ttlMs }))) {
+    if (value !== null && (await store.fills.store({ key: fill.key, lease: fill.lease, value, ttlMs }))) {
       context.counters.stored += 1
       return { stored: true, fencesReadAt }
     }
@@ -59,10 +64,12 @@ export function dropLease(context: CacheContext, key: string, lease: string): vo
 function textOf(context: CacheContext, fill: Fill, incarnations: readonly (string | null)[]): string | null {
   const redisNowMs = context.freshness.redisNowMs(context.clock.now())
   if (redisNowMs === null) return null
-  const byTag = new Map(fill.dependencies.plain.map((tag, index) => [tag, incarnations[index] ?? '']))
+  const byTag = new Map(plainOf(fill.tags).map((tag, index) => [tag, incarnations[index] ?? '']))
   return encodeValue({
     stamp: fill.stamp,
     expiresAtMs: Math.floor(redisNowMs + fill.ttlMs),
+    loadedAtMs: Math.floor(redisNowMs - fill.loadMs),
+    loadMs: Math.ceil(fill.loadMs),
     // A class tag has no record of its own, so no incarnation.
     tags: fill.tags.map((tag) => [tag, isCoarse(tag) ? '' : (byTag.get(tag as Tag) ?? '')] as const),
     body: fill.body,

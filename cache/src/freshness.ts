@@ -28,6 +28,8 @@ export class Freshness {
   #mapping: Mapping | null = null
   #echoMs: number | null = null
   #echoFloorMs = Number.NEGATIVE_INFINITY
+  /** Monotonic ms as of which everything is applied, not before it really is; NaN = cannot vouch. */
+  #asOf = Number.NaN
 
   constructor(clock: CacheClock, options: { readonly ignoreJump?: boolean | undefined } = {}) {
     this.#clock = clock
@@ -54,6 +56,7 @@ export class Freshness {
       this.#echoMs = null
     }
     this.#mapping = next
+    this.#judge()
   }
 
   /** Takes note of an applied echo (µs, decimal; '' = none). */
@@ -62,11 +65,13 @@ export class Freshness {
     const echoMs = Number(echo) / 1000
     if (echoMs <= this.#echoFloorMs) return
     if (this.#echoMs === null || echoMs > this.#echoMs) this.#echoMs = echoMs
+    this.#judge()
   }
 
   /** Forgets what was applied: nothing vouches until the next echo. */
   reset(): void {
     this.#echoMs = null
+    this.#judge()
   }
 
   /** Redis time now, ms, not before it really is that late; null without a mapping. */
@@ -91,12 +96,28 @@ export class Freshness {
     return age !== null && age <= limitMs
   }
 
+  /** The same, in a turn for which `beginTurn` has looked for a jump: two comparisons. */
+  isWithinThisTurn(now: number, limitMs: number): boolean {
+    const age = now - this.#asOf
+    return age >= 0 && age <= limitMs
+  }
+
+  /** Looks whether the machine was suspended: once per turn of the event loop is enough, see `Turn`. */
+  beginTurn(now: number): void {
+    this.#valid(now)
+  }
+
   #valid(now: number): Mapping | null {
     const mapping = this.#mapping
     if (!mapping || this.#ignoreJump) return mapping
     const jump = this.#clock.wall() - now - mapping.skew
     if (jump <= CLOCK_JUMP_MS && jump >= -CLOCK_JUMP_MS) return mapping
     this.#mapping = null
+    this.#judge()
     return null
+  }
+
+  #judge(): void {
+    this.#asOf = this.#mapping === null || this.#echoMs === null ? Number.NaN : this.#echoMs - this.#mapping.offset
   }
 }

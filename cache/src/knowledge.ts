@@ -1,8 +1,9 @@
 import { EVERYTHING, generationOf, maxStamp, ZERO_STAMP, type BusFence, type Stamp } from '@lockstep/schemas'
-import type { Dependencies } from './dependencies.ts'
 import { FenceRing } from './fence-ring.ts'
 import type { Freshness } from './freshness.ts'
-import type { LocalCache, LocalRecord } from './l1/local-cache.ts'
+import type { LocalCache } from './l1/local-cache.ts'
+import type { LocalLayer } from './l1/local-layer.ts'
+import type { Kept } from './l1/record.ts'
 import { Mirror } from './mirror.ts'
 import type { Counters } from './stats.ts'
 import type { Attachment, BusMessage } from './store.ts'
@@ -11,7 +12,7 @@ import type { CacheClock, UnsafeSwitches } from './types.ts'
 /** What `Knowledge` works on. */
 export interface KnowledgeParts {
   readonly clock: CacheClock
-  readonly l1: LocalCache
+  readonly l1: LocalLayer
   readonly freshness: Freshness
   readonly counters: Counters
   readonly unsafe: UnsafeSwitches
@@ -86,22 +87,22 @@ export class Knowledge {
   }
 
   /**
-   * Keeps a value in L1 if nothing known contradicts it. Values older than the mirror's start need `fencesReadAt`, the
+   * Keeps a value in a memory of this process if nothing known contradicts it. Values older than the mirror's start need `fencesReadAt`, the
    * ring's moment before their fences were read and found to agree.
    */
-  keep(key: string, record: LocalRecord, fencesReadAt: number | null): boolean {
-    if (!this.agrees(record.dependencies, record.stamp, fencesReadAt)) return false
-    this.#parts.l1.set(key, record)
+  keep(l1: LocalCache, kept: Kept, fencesReadAt: number | null): boolean {
+    if (!this.agrees(kept.tags, kept.stamp, fencesReadAt)) return false
+    l1.set(kept.tags[0] ?? '', kept)
     return true
   }
 
   /** Tells whether a value is valid by what this process knows; see `keep`. */
-  agrees(dependencies: Dependencies, stamp: Stamp, fencesReadAt: number | null): boolean {
+  agrees(tags: readonly string[], stamp: Stamp, fencesReadAt: number | null): boolean {
     const start = this.mirror.start
     if (start === null) return false
-    if (this.mirror.covers(dependencies, stamp)) return false
+    if (this.mirror.covers(tags, stamp)) return false
     if (stamp >= start || this.#parts.unsafe.ignoreFences) return true
     if (fencesReadAt === null) return false
-    return !this.ring.conflicts({ since: fencesReadAt }, dependencies, stamp)
+    return !this.ring.conflicts({ since: fencesReadAt }, tags, stamp)
   }
 }

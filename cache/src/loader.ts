@@ -1,13 +1,19 @@
 import type { CacheContext } from './context.ts'
 import { CacheError } from './errors.ts'
 
+/** Whose load it is, and how long it may run. */
+export interface LoadBounds {
+  readonly name: string
+  readonly loadTimeoutMs: number
+}
+
 /**
  * Runs a loader in its turn and within `loadTimeoutMs`. A loader that ignores its signal runs on beyond that, outside the
  * admission limit. @throws CacheError when overloaded, late or stopped, else what the loader throws.
  */
 export function runLoader<T>(
   context: CacheContext,
-  name: string,
+  bounds: LoadBounds,
   load: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   return context.admission.run(async () => {
@@ -17,7 +23,7 @@ export function runLoader<T>(
     const stop = (): void => work.wake.abort(SETTLED)
     context.signal.addEventListener('abort', stop)
     try {
-      return await Promise.race([load(work.late.signal), giveUp(context, name, work)])
+      return await Promise.race([load(work.late.signal), giveUp(context, bounds, work)])
     } finally {
       work.isSettled = true
       work.wake.abort(SETTLED)
@@ -38,15 +44,15 @@ interface Work {
 }
 
 /** Rejects, and aborts the loader, at the timeout or when the cache stops; never settles after the load has. */
-async function giveUp(context: CacheContext, name: string, work: Work): Promise<never> {
-  const { clock, limits, signal } = context
-  if (!signal.aborted) await clock.sleep(limits.loadTimeoutMs, work.wake.signal)
+async function giveUp(context: CacheContext, { name, loadTimeoutMs }: LoadBounds, work: Work): Promise<never> {
+  const { clock, signal } = context
+  if (!signal.aborted) await clock.sleep(loadTimeoutMs, work.wake.signal)
   if (work.isSettled) return new Promise<never>(() => undefined)
   const error = signal.aborted
     ? new CacheError('LOCKSTEP_CACHE_STOPPED', 'the cache stopped during a load')
     : new CacheError(
         'LOCKSTEP_CACHE_LOAD_TIMEOUT',
-        `${name}: no answer within ${limits.loadTimeoutMs} ms, look for slow queries`,
+        `${name}: no answer within ${loadTimeoutMs} ms, look for slow queries`,
       )
   work.late.abort(error)
   throw error

@@ -1,6 +1,5 @@
-import { classOf, EVERYTHING, ZERO_STAMP, type Stamp, type Tag } from '@lockstep/schemas'
+import { classOf, classTag, EVERYTHING, ZERO_STAMP, type Stamp, type Tag } from '@lockstep/schemas'
 import { isCoarse } from './advance-plan.ts'
-import type { Dependencies } from './dependencies.ts'
 import type { Attachment } from './store.ts'
 
 interface Raised {
@@ -65,25 +64,29 @@ export class Mirror {
     else this.#raisePlain(tag, stamp, now)
   }
 
-  /** Tells whether a fence of one of the dependencies is newer than the stamp. */
-  covers(dependencies: Dependencies, stamp: Stamp): boolean {
-    if (this.#everything.stamp > stamp) return true
-    for (const tagClass of dependencies.classes) {
-      const fence = this.#classes.get(tagClass)
-      if (fence && fence.stamp > stamp) return true
-    }
-    for (const tag of dependencies.plain) {
-      const fence = this.#fences.get(tag)
-      if (fence && fence.stamp > stamp) return true
-    }
-    return false
+  /** Tells whether a fence of one of the tags, of their classes or of `*` is newer than the stamp. */
+  covers(tags: readonly string[], stamp: Stamp): boolean {
+    return this.coveredBy(tags, stamp) !== null
   }
 
-  /** Tells whether one of the dependencies was fenced after `since`, or whether that can no longer be known. */
-  raisedAfter(dependencies: Dependencies, since: number): boolean {
+  /** Names what `covers`: a tag, a class tag or `*`; null when nothing does. */
+  coveredBy(tags: readonly string[], stamp: Stamp): string | null {
+    if (this.#everything.stamp > stamp) return EVERYTHING
+    for (const tag of tags) {
+      const fence = this.#fences.get(tag)
+      if (fence !== undefined && fence.stamp > stamp) return tag
+      if (this.#classes.size === 0) continue
+      const classFence = this.#classes.get(classOf(tag as Tag))
+      if (classFence !== undefined && classFence.stamp > stamp) return classTag(classOf(tag as Tag))
+    }
+    return null
+  }
+
+  /** Tells whether one of the tags was fenced after `since`, or whether that can no longer be known. */
+  raisedAfter(tags: readonly string[], since: number): boolean {
     if (this.#completeSince > since || this.#everything.at > since) return true
-    if (dependencies.classes.some((tagClass) => (this.#classes.get(tagClass)?.at ?? -1) > since)) return true
-    return dependencies.plain.some((tag) => (this.#fences.get(tag)?.at ?? -1) > since)
+    const isAfter = (raised: Raised | undefined): boolean => raised !== undefined && raised.at > since
+    return tags.some((tag) => isAfter(this.#fences.get(tag)) || isAfter(this.#classes.get(classOf(tag as Tag))))
   }
 
   #raisePlain(tag: string, stamp: Stamp, now: number): void {

@@ -1,7 +1,6 @@
 import { ZERO_STAMP, type Stamp } from '@lockstep/schemas'
-import type { Dependencies } from './dependencies.ts'
 import type { FenceRing } from './fence-ring.ts'
-import type { LocalRecord } from './l1/local-cache.ts'
+import type { LocalRecord } from './l1/record.ts'
 import { isBelowToken } from './token.ts'
 import type { ReadResult } from './types.ts'
 
@@ -9,9 +8,9 @@ import type { ReadResult } from './types.ts'
 export interface Outcome {
   readonly value: unknown
   readonly stamp: Stamp | null
+  /** The own tag first. */
   readonly tags: readonly string[]
-  readonly dependencies: Dependencies
-  readonly layer: 'l2' | 'load'
+  readonly layer: 'l2' | 'load' | 'coalesced'
   /** Monotonic ms at which the value was loaded, as far as known. */
   readonly loadedAt: number
   readonly stored: boolean
@@ -40,12 +39,13 @@ export function satisfies(outcome: Outcome, reader: Arrival, ring: FenceRing): b
   const stamp = outcome.stamp ?? ZERO_STAMP
   if (isBelowToken(stamp, reader.token)) return false
   if (reader.at - outcome.asOf > reader.maxStalenessMs) return false
-  return !ring.conflicts({ since: outcome.knownAt, until: reader.sequence }, outcome.dependencies, stamp)
+  return !ring.conflicts({ since: outcome.knownAt, until: reader.sequence }, outcome.tags, stamp)
 }
 
 /** Tells a reader what L1 had. */
 export function localResult<V>(record: LocalRecord, now: number): ReadResult<V> {
-  const { value, stamp, tags, loadedAt } = record
+  const { value, stamp, loadedAt } = record
+  const tags = [record.key, ...record.tags]
   return { value: value as V | null, stamp, tags, layer: 'l1', ageMs: now - loadedAt, stored: true, stale: false }
 }
 

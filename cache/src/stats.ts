@@ -14,6 +14,8 @@ export type Counters = {
 export function createCounters(): Counters {
   return {
     l1Hit: 0,
+    graced: 0,
+    refreshes: 0,
     l2Hit: 0,
     miss: 0,
     loads: 0,

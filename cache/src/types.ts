@@ -1,6 +1,9 @@
 import type { BusFence, Stamp } from '@lockstep/schemas'
 import type { Redis } from 'ioredis'
+import type { EvictionPolicy } from './l1/eviction.ts'
 import type { CacheStore } from './store.ts'
+
+export type { EvictionPolicy }
 
 /** Where a value came from: this process, Redis, an own load, another reader's load, or (opted in) past its contract. */
 export type Layer = 'l1' | 'l2' | 'load' | 'coalesced' | 'stale'
@@ -19,20 +22,62 @@ export interface LoadContext {
   readonly signal: AbortSignal
 }
 
+/** Bounds of a memory of this process, and who leaves when it is full. */
+export interface LocalOptions {
+  /** Default 64 MiB. */
+  readonly maxBytes?: number | undefined
+  /** No bound unless given. */
+  readonly maxEntries?: number | undefined
+  /** `lru` unless given. */
+  readonly policy?: EvictionPolicy | undefined
+}
+
+/** When a value is loaded anew although it has not ended, in the background and by one process. */
+export type RefreshAhead =
+  /** From this share of its time to live on, 0 < share < 1. */
+  | { readonly eager: number }
+  /** At random, the likelier the nearer its end and the slower its load (XFetch); 1 is the usual β. */
+  | { readonly xfetch: number }
+
 /** Describes one kind of cached value. */
 export interface EntryDefinition<Args, V> {
   /** Names the value, `class:rest`; it is also the value's own tag, so it must be unique among all entries. */
   key(args: Args): string
   /** Reads the value from the primary, beginning its statement only when called; null = there is none. */
-  load(args: Args, context: LoadContext): Promise<V | null>
+  load?(args: Args, context: LoadContext): Promise<V | null>
+  /**
+   * Reads many values at once, one answer per question and in order; used by `getMany`, and by `get` where there is no
+   * `load`, for all that is missed within one turn. Each value is stamped and fenced for itself.
+   */
+  loadMany?(args: readonly Args[], context: LoadContext): Promise<readonly (V | null)[]>
   /** Names everything else the value depends on; also asked for an absent value. */
   tags(value: V | null, args: Args): readonly string[]
   readonly ttlMs: number
+  /** Share of the time to live that is taken off at random, 0 ≤ share < 1, so that what began together ends apart. */
+  readonly ttlJitter?: number | undefined
   /** Contract of this entry, ms; the cache's unless given. */
   readonly maxStalenessMs?: number | undefined
   /** How long "there is none" is kept, ms; `ttlMs` unless given, 0 = not at all. */
   readonly negativeTtlMs?: number | undefined
+  /**
+   * How long behind its end a value that nothing contradicts is still served while it is loaded anew
+   * (stale-while-revalidate), and where that fails, ms. Fences and contract hold all the same. Default 0.
+   */
+  readonly graceMs?: number | undefined
+  /** How long a reader waits for the new value before it takes one in its grace, ms. Default 0: it takes that at once. */
+  readonly softTimeoutMs?: number | undefined
+  /** How long a load may run, ms; the cache's unless given, which is the most. */
+  readonly loadTimeoutMs?: number | undefined
+  readonly refreshAhead?: RefreshAhead | undefined
   readonly codec?: Codec<V> | undefined
+  /** Texts of at least this many characters are stored in Redis deflated. Off unless given. */
+  readonly compressAbove?: number | undefined
+  /** `shared` hands the same object to every reader, `frozen` makes it deeply immutable, `cloned` gives each a copy. */
+  readonly values?: 'shared' | 'frozen' | 'cloned' | undefined
+  /** A memory of its own for this entry, with its own bounds and policy; the cache's shared one unless given. */
+  readonly l1?: LocalOptions | undefined
+  /** Bytes a value takes in memory; twice the length of its text unless given. */
+  size?(value: V | null): number
 }
 
 /** How one read may be answered. */
@@ -65,10 +110,19 @@ export interface Entry<Args, V> {
   get(args: Args, options?: ReadOptions): Promise<V | null>
   /** Answers the value with its stamp, tags and layer. @throws as `get`. */
   read(args: Args, options?: ReadOptions): Promise<ReadResult<V>>
-  /** Looks into L1 only, within the contract; undefined = not there. Counts no hit and moves nothing. */
-  peek(args: Args): ReadResult<V> | undefined
+  /** Answers many values in order; what is missing is loaded together where there is a `loadMany`. @throws as `get`. */
+  getMany(args: readonly Args[], options?: ReadOptions): Promise<(V | null)[]>
+  /** Looks into L1 only, within the contract, without waiting; undefined = not there. Counts no hit and moves nothing. */
+  peek(args: Args): V | null | undefined
+  /** Loads the value now, whatever the layers hold, and puts it into them. @throws as `get`. */
+  refresh(args: Args): Promise<V | null>
+  /**
+   * Writes through: runs the change, fences the own tag and `tags` with the stamp that it answers (of a snapshot taken after
+   * its commit; without one as `Cache.invalidate`), and refills the layers by the loader. @throws what the change throws.
+   */
+  write(args: Args, change: () => Promise<Stamp | void>, tags?: readonly string[]): Promise<V | null>
   /** Invalidates the value by its own tag; see `Cache.invalidate`. */
-  invalidate(args: Args, stamp: Stamp): Promise<void>
+  invalidate(args: Args, stamp?: Stamp): Promise<void>
 }
 
 /**
@@ -105,8 +159,7 @@ export interface CacheOptions {
   readonly namespace: string
   /** Contract, ms. Default 5,000. */
   readonly maxStalenessMs?: number | undefined
-  /** Default 64 MiB, no bound on entries. */
-  readonly l1?: { readonly maxBytes?: number | undefined; readonly maxEntries?: number | undefined } | undefined
+  readonly l1?: LocalOptions | undefined
   /** Loads that may run at once in this process. Default 20. */
   readonly maxConcurrentLoads?: number | undefined
   /** How long a load may wait for its turn, ms. Default 1,000. */
@@ -155,6 +208,10 @@ export interface CacheClock {
 /** Counters since start, and sizes now. */
 export interface CacheStats {
   readonly l1Hit: number
+  /** L1 hits answered while the value was due for a new load. */
+  readonly graced: number
+  /** Loads begun behind the backs of readers. */
+  readonly refreshes: number
   readonly l2Hit: number
   /** Reads that found nothing valid and began a load or waited for another process' load. */
   readonly miss: number

@@ -55,14 +55,14 @@ interface Service {
 }
 
 /** Ops/s of 64 clients over their own database of versions; a read older than the version at its begin is counted. */
-function service(create: (load: (key: string) => Promise<Product>) => Service, stale: { reads: number }) {
+function measured(create: (load: (key: string) => Promise<Product>) => Service, stale: { reads: number }) {
   const versions = new Int32Array(KEYS)
   // A driver answers in a later turn, never in this one.
   const load = async (key: string): Promise<Product> => {
     await turn()
     return product(idOf(key), versions[idOf(key)])
   }
-  const { read, written } = create(load)
+  const service = create(load)
   return async (): Promise<number> => {
     let next = 0
     const begun = performance.now()
@@ -71,11 +71,11 @@ function service(create: (load: (key: string) => Promise<Product>) => Service, s
         const step = script[at] ?? 0
         if (step >= 0) {
           const least = (versions[step] ?? 0) + 1_000
-          const value = await read(keys[step] ?? '')
+          const value = await service.read(keys[step] ?? '')
           if ((value?.priceCents ?? 0) < least) stale.reads += 1
         } else {
           versions[-1 - step] = (versions[-1 - step] ?? 0) + 1
-          await written(keys[-1 - step] ?? '')
+          await service.written(keys[-1 - step] ?? '')
         }
       }
     }
@@ -89,14 +89,14 @@ export async function measureZipf(rig: CacheRig, maxEntries: number): Promise<Ma
   const cache = await rig.cache({ l1: { maxEntries }, maxConcurrentLoads: 1_000 })
   const clients = [new Redis(rig.url), new Redis(rig.url), new Redis(rig.url)] as const
   const stale = { ours: { reads: 0 }, layered: { reads: 0 }, bento: { reads: 0 } }
-  const ours = service((load) => {
+  const ours = measured((load) => {
     const entry = defineProducts(cache, load)
     return {
       read: (key) => entry.get(key),
       written: (key) => entry.invalidate(key, rig.pipeline.commit()),
     }
   }, stale.ours)
-  const layered = service((load) => {
+  const layered = measured((load) => {
     const { publisher, consumer } = createNotificationPair<Product>({
       channel: `layered-${maxEntries}`,
       publisherRedis: clients[0],
@@ -115,7 +115,7 @@ export async function measureZipf(rig: CacheRig, maxEntries: number): Promise<Ma
     })
     return { read: (key) => loader.get(key), written: (key) => loader.invalidateCacheFor(key) }
   }, stale.layered)
-  const bentoService = service((load) => {
+  const bentoService = measured((load) => {
     const bento = new BentoCache({
       default: 'tiered',
       stores: {

@@ -1,43 +1,32 @@
 import { classOf, EVERYTHING, type Stamp, type Tag } from '@lockstep/schemas'
-import { LRUCache } from 'lru-cache'
 import { isCoarse } from '../advance-plan.ts'
-import type { Dependencies } from '../dependencies.ts'
+import { evictionOf, type Eviction, type EvictionPolicy } from './eviction.ts'
+import { LocalRecord, type Kept } from './record.ts'
+import { TagIndex } from './tag-index.ts'
 
-/** A value in this process' memory. Whatever is here agreed with the mirror when it came and with every fence since. */
-export interface LocalRecord {
-  readonly value: unknown
-  readonly stamp: Stamp
-  readonly tags: readonly string[]
-  readonly dependencies: Dependencies
-  /** Monotonic ms. */
-  readonly expiresAt: number
-  /** Monotonic ms at which the value was loaded, as far as known. */
-  readonly loadedAt: number
-  readonly bytes: number
-}
-
-/** Size of L1. */
+/** Size of one memory and who leaves when it is full. */
 export interface LocalCacheOptions {
   readonly maxBytes: number
   readonly maxEntries?: number | undefined
+  readonly policy?: EvictionPolicy | undefined
 }
 
-/** Bookkeeping per record beside its text: the record, two index entries and the list node, from a heap snapshot. */
-const RECORD_OVERHEAD_BYTES = 400
+/** Bookkeeping per record beside its text: the record and its places in map and index, from a heap snapshot. */
+const RECORD_OVERHEAD_BYTES = 200
 
-/** Values by key, least recently used first out, with an index from tags and classes to keys. */
+/** Values by key within a bound of bytes and entries, and which of them a fence covers. */
 export class LocalCache {
-  readonly #records: LRUCache<string, LocalRecord>
-  readonly #index = new Map<string, Set<string>>()
+  readonly #records = new Map<string, LocalRecord>()
+  readonly #index = new TagIndex()
+  readonly #eviction: Eviction
   readonly #maxBytes: number
+  readonly #maxEntries: number
+  #bytes = 0
 
   constructor(options: LocalCacheOptions) {
     this.#maxBytes = options.maxBytes
-    this.#records = new LRUCache<string, LocalRecord>({
-      maxSize: options.maxBytes,
-      ...(options.maxEntries === undefined ? {} : { max: options.maxEntries }),
-      dispose: (record, key) => this.#unindex(key, record),
-    })
+    this.#maxEntries = options.maxEntries ?? Number.POSITIVE_INFINITY
+    this.#eviction = evictionOf(options.policy ?? 'lru')
   }
 
   get size(): number {
@@ -45,66 +34,76 @@ export class LocalCache {
   }
 
   get bytes(): number {
-    return this.#records.calculatedSize
+    return this.#bytes
   }
 
   /** Answers the record, expired or not, and counts it as used. */
   get(key: string): LocalRecord | undefined {
-    return this.#records.get(key)
+    const record = this.#records.get(key)
+    if (record !== undefined) this.#eviction.used(record)
+    return record
   }
 
   /** Answers the record without counting it as used. */
   peek(key: string): LocalRecord | undefined {
-    return this.#records.peek(key)
+    return this.#records.get(key)
   }
 
-  /** Keeps a record unless a newer one is there. */
-  set(key: string, record: LocalRecord): void {
-    const size = record.bytes + RECORD_OVERHEAD_BYTES
-    const known = this.#records.peek(key)
-    if (known && known.stamp > record.stamp) return
-    if (size > this.#maxBytes) {
-      this.#records.delete(key)
-      return
+  /** Keeps a value unless a newer one is there. */
+  set(key: string, kept: Kept): void {
+    const known = this.#records.get(key)
+    if (known && known.stamp > kept.stamp) return
+    if (known) this.#remove(known)
+    const bytes = kept.bytes + RECORD_OVERHEAD_BYTES
+    if (bytes > this.#maxBytes) return
+    while (this.#bytes + bytes > this.#maxBytes || this.#records.size >= this.#maxEntries) {
+      const victim = this.#eviction.victim()
+      if (!victim) break
+      this.#remove(victim)
     }
-    this.#records.set(key, record, { size })
-    for (const name of indexNames(record.dependencies)) {
-      const keys = this.#index.get(name)
-      if (keys) keys.add(key)
-      else this.#index.set(name, new Set([key]))
-    }
+    const record = new LocalRecord(key, kept, bytes)
+    record.tags = this.#index.add(key, kept.tags)
+    this.#records.set(key, record)
+    this.#bytes += bytes
+    this.#eviction.added(record)
   }
 
   /** Removes what a fence covers: records with an older stamp. Answers how many. */
   evict(tag: string, fence: Stamp): number {
-    // Copied, because deleting changes what is walked.
-    const keys = Array.from((tag === EVERYTHING ? this.#records.keys() : this.#index.get(indexNameOf(tag))) ?? [])
     let evicted = 0
-    for (const key of keys) {
-      const record = this.#records.peek(key)
-      if (record && record.stamp < fence && this.#records.delete(key)) evicted += 1
+    // Copied, because deleting changes what is walked.
+    for (const key of Array.from(this.#covered(tag))) {
+      const record = this.#records.get(key)
+      if (!record || record.stamp >= fence) continue
+      this.#remove(record)
+      evicted += 1
     }
     return evicted
   }
 
   clear(): void {
+    for (const record of this.#records.values()) this.#eviction.removed(record)
     this.#records.clear()
     this.#index.clear()
+    this.#bytes = 0
   }
 
-  #unindex(key: string, record: LocalRecord): void {
-    for (const name of indexNames(record.dependencies)) {
-      const keys = this.#index.get(name)
-      if (keys?.delete(key) && keys.size === 0) this.#index.delete(name)
+  /** Keys that depend on the tag: their own one is no entry of the index. */
+  *#covered(tag: string): Iterable<string> {
+    if (tag === EVERYTHING) return yield* this.#records.keys()
+    if (!isCoarse(tag)) {
+      yield tag
+      return yield* this.#index.keys(tag)
     }
+    const tagClass = classOf(tag as Tag)
+    for (const key of this.#records.keys()) if (classOf(key as Tag) === tagClass) yield key
+    return yield* this.#index.keysOfClass(tagClass)
   }
-}
 
-// A class shares the map with the tags under the name of its class tag.
-function indexNames(dependencies: Dependencies): string[] {
-  return [...dependencies.plain, ...dependencies.classes.map((tagClass) => `${tagClass}:*`)]
-}
-
-function indexNameOf(tag: string): string {
-  return isCoarse(tag) ? `${classOf(tag as Tag)}:*` : tag
+  #remove(record: LocalRecord): void {
+    this.#records.delete(record.key)
+    this.#index.remove(record.key, record.tags)
+    this.#eviction.removed(record)
+    this.#bytes -= record.bytes
+  }
 }

@@ -18,6 +18,7 @@ import { attachmentOf } from '../watermark.ts'
 import { Breaker } from './breaker.ts'
 import { openClient, tryConnect } from './connection.ts'
 import { call, failure, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
+import { ValueBatch } from './value-batch.ts'
 import { ACK, ATTACH, INVALIDATE, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
 
 /** What a store over Redis ≥ 7 needs. */
@@ -71,8 +72,9 @@ class RedisStore implements CacheStore {
     const clock = options.clock ?? systemClock
     this.#breaker = new Breaker(() => clock.now())
     this.#nonce = options.nonce ?? randomUUID
+    const batch = new ValueBatch((keys) => this.#guard(() => this.#readValues(keys)))
     this.values = {
-      value: (key) => this.#guard(() => send(this.#client, ['get', this.#keys.value(key)]) as Promise<string | null>),
+      value: (key) => batch.value(key),
       fences: (tags) => this.#guard(async () => (await this.#readFences(tags)).map(fenceOf)),
     }
     this.fills = {
@@ -109,6 +111,11 @@ class RedisStore implements CacheStore {
     return this.#breaker.run(work, isServerFault).catch((error: unknown) => {
       throw failure(error)
     })
+  }
+
+  #readValues(keys: readonly string[]): Promise<(string | null)[]> {
+    const names = keys.map((key) => this.#keys.value(key))
+    return send(this.#client, ['mget', ...names]) as Promise<(string | null)[]>
   }
 
   #readFences(tags: readonly Tag[]): Promise<(string | null)[]> {

@@ -1,0 +1,88 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { stampAt } from '../testing/store-contract.ts'
+import type { EvictionPolicy } from './eviction.ts'
+import { LocalCache } from './local-cache.ts'
+
+const POLICIES: readonly EvictionPolicy[] = ['lru', 'lfu', 'fifo', 'ttl']
+
+function put(l1: LocalCache, key: string, deadAt = 1e9): void {
+  const tags = [key, 'category:7']
+  l1.set(key, { value: key, stamp: stampAt(1), tags, refreshAt: deadAt, deadAt, loadedAt: 0, bytes: 10 })
+}
+
+const left = (l1: LocalCache, keys: readonly string[]): string[] => keys.filter((key) => l1.peek(key) !== undefined)
+
+describe('cache/l1 policies', () => {
+  const keys = ['a', 'b', 'c', 'd']
+
+  function afterOneTooMany(policy: EvictionPolicy, use: (l1: LocalCache) => void, deadAt = (_key: string) => 1e9) {
+    const l1 = new LocalCache({ maxBytes: 1e6, maxEntries: keys.length, policy })
+    for (const key of keys) put(l1, key, deadAt(key))
+    use(l1)
+    put(l1, 'e', 2e9)
+    return left(l1, [...keys, 'e'])
+  }
+
+  test('fifo: the oldest leaves however often it was read', () => {
+    expect(afterOneTooMany('fifo', (l1) => void l1.get('a'))).toEqual(['b', 'c', 'd', 'e'])
+  })
+
+  test('lru: what was read lately stays', () => {
+    expect(afterOneTooMany('lru', (l1) => void l1.get('a'))).toEqual(['a', 'c', 'd', 'e'])
+  })
+
+  test('lfu: what is read often stays although it was not read lately', () => {
+    const use = (l1: LocalCache): void => {
+      for (let n = 0; n < 50; n++) l1.get('a')
+      for (const key of ['b', 'd']) l1.get(key)
+    }
+    expect(afterOneTooMany('lfu', use)).toEqual(['a', 'b', 'd', 'e'])
+  })
+
+  test('lfu: old fame fades', () => {
+    const l1 = new LocalCache({ maxBytes: 1e6, maxEntries: 4, policy: 'lfu' })
+    put(l1, 'star')
+    for (let n = 0; n < 200; n++) l1.get('star')
+    for (let n = 0; n < 500 && l1.peek('star'); n++) {
+      put(l1, `new:${n}`)
+      for (let uses = 0; uses < 4; uses++) l1.get(`new:${n}`)
+    }
+    expect(l1.peek('star')).toBeUndefined()
+  })
+
+  test('ttl: what ends first leaves first', () => {
+    expect(
+      afterOneTooMany(
+        'ttl',
+        () => undefined,
+        (key) => (key === 'c' ? 10 : 100),
+      ),
+    ).toEqual(['a', 'b', 'd', 'e'])
+  })
+
+  test.each(POLICIES)('%s: bytes, entries and index agree with what is there, whatever happens', (policy) => {
+    const step = fc.tuple(fc.constantFrom('put', 'get', 'evict', 'clear'), fc.nat(12), fc.nat(1_000))
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const l1 = new LocalCache({ maxBytes: 1_500, maxEntries: 5, policy })
+        for (const [what, id, deadAt] of steps) {
+          if (what === 'put') put(l1, `k:${id}`, deadAt)
+          if (what === 'get') l1.get(`k:${id}`)
+          if (what === 'evict') l1.evict(`k:${id}`, stampAt(2))
+          if (what === 'clear' && id === 0) l1.clear()
+          const held = left(
+            l1,
+            Array.from({ length: 13 }, (_, n) => `k:${n}`),
+          )
+          expect(l1.size).toBe(held.length)
+          expect(l1.size).toBeLessThanOrEqual(5)
+          expect(l1.bytes).toBe(held.length * 210)
+        }
+        const size = l1.size
+        expect(l1.evict('category:7', stampAt(2))).toBe(size)
+        expect(l1.bytes).toBe(0)
+      }),
+    )
+  })
+})

@@ -1,0 +1,224 @@
+import type { Stamp } from '@lockstep/schemas'
+import { Bulk } from './bulk.ts'
+import { accept, isVouchedFor, type Accepted, type Demand } from './candidate.ts'
+import { survived, type CacheContext } from './context.ts'
+import { declareTags } from './dependencies.ts'
+import { CacheError } from './errors.ts'
+import { dropLease, storeFill } from './fill.ts'
+import type { Flight } from './flight.ts'
+import type { Kind } from './kind.ts'
+import { runLoader } from './loader.ts'
+import { type Arrival, type Outcome } from './outcome.ts'
+import type { LeaseReply } from './store.ts'
+
+const POLL_FIRST_MS = 5
+const POLL_LONGEST_MS = 25
+const POLL_GROWTH = 1.5
+
+/** A right to store: the lease, and what came with it. */
+interface Held {
+  readonly lease: string
+  readonly evictionMark: string
+}
+
+/** What one flight works on. */
+export interface Work<Args> {
+  readonly flight: Flight
+  readonly reader: Arrival
+  readonly args: Args
+  /** Ask `loadMany` together with others. */
+  readonly isBulk: boolean
+}
+
+/** Brings one kind of value from Redis or the loader; see docs/architecture.md for the order of steps. */
+export class ReadThrough<Args, V> {
+  readonly #context: CacheContext
+  readonly #kind: Kind<Args, V>
+  readonly #bulk: Bulk<Args, V>
+
+  constructor(context: CacheContext, kind: Kind<Args, V>) {
+    this.#context = context
+    this.#kind = kind
+    this.#bulk = new Bulk((args, stamp) =>
+      runLoader(context, kind, (signal) => kind.definition.loadMany?.(args, { stamp, signal }) ?? Promise.resolve([])),
+    )
+  }
+
+  /** Reads a value that L1 does not have: from Redis if that is valid, else by the loader, once in the fleet. */
+  async fly(work: Work<Args>): Promise<Outcome> {
+    const { counters, store, unsafe } = this.#context
+    const isVouched = isVouchedFor(this.#context, this.#kind.maxStalenessMs)
+    if (!isVouched) counters.bypass += 1
+    const demand = this.#demand(work.reader, this.#kind.graceMs)
+    if (isVouched && store) {
+      const judged = accept(this.#context, await this.stored(work.reader.key), demand)
+      const accepted = judged instanceof Promise ? await judged : judged
+      const promoted = accepted && this.#promote(work.reader.key, accepted)
+      if (promoted) return promoted
+    }
+    counters.miss += 1
+    if (unsafe.noLease) return this.#load(work, null)
+    return this.#lead(work, { demand, canWait: isVouched })
+  }
+
+  /** Loads although a value may be there; waits for another process' load to end, but takes nothing from it. */
+  async reload(work: Work<Args>): Promise<Outcome> {
+    return this.#lead(work, { demand: null, canWait: true })
+  }
+
+  /**
+   * Loads a value anew that is still served: by one process of the fleet. Takes what another has loaded since `knownAt`
+   * (monotonic ms); null when another one is loading.
+   */
+  async renew(work: Work<Args>, knownAt: number): Promise<Outcome | null> {
+    const reply = await this.#lease(work.reader.key)
+    if (!reply) return this.#load(work, null)
+    const accepted = await accept(this.#context, reply.value, this.#demand(work.reader, 0))
+    const isNewer = accepted !== null && this.#loadedAt(accepted) > knownAt + RENEWED_BY_MS
+    const promoted = isNewer ? this.#promote(work.reader.key, accepted) : null
+    if (reply.lease === null) return promoted
+    if (!promoted) return this.#load(work, { lease: reply.lease, evictionMark: reply.evictionMark })
+    dropLease(this.#context, work.reader.key, reply.lease)
+    return promoted
+  }
+
+  /** Text of the value in Redis; null where there is none or Redis fails. */
+  async stored(key: string): Promise<string | null> {
+    try {
+      return (await this.#context.store?.values.value(key)) ?? null
+    } catch (error) {
+      survived(this.#context, error, 'reading a value')
+      return null
+    }
+  }
+
+  #demand(reader: Arrival, graceMs: number): Demand {
+    return { token: reader.token, maxStalenessMs: this.#kind.maxStalenessMs, graceMs }
+  }
+
+  /** Takes the lease and loads, or waits for the holder's value; loads without a lease where neither comes about. */
+  async #lead(work: Work<Args>, how: { demand: Demand | null; canWait: boolean }): Promise<Outcome> {
+    const { clock, limits, random, signal } = this.#context
+    const { key } = work.reader
+    const deadline = clock.now() + limits.leaseWaitMs
+    for (let pollMs = POLL_FIRST_MS; ; pollMs = Math.min(POLL_LONGEST_MS, pollMs * POLL_GROWTH)) {
+      const reply = await this.#lease(key)
+      if (!reply) return this.#load(work, null)
+      const accepted = how.demand && (await accept(this.#context, reply.value, how.demand))
+      const promoted = accepted && this.#promote(key, accepted)
+      if (promoted) {
+        if (reply.lease !== null) dropLease(this.#context, key, reply.lease)
+        return promoted
+      }
+      if (reply.lease !== null) return this.#load(work, { lease: reply.lease, evictionMark: reply.evictionMark })
+      if (!how.canWait || clock.now() >= deadline) return this.#load(work, null)
+      await clock.sleep(pollMs * (0.75 + random() / 2), signal)
+      if (signal.aborted) throw new CacheError('LOCKSTEP_CACHE_STOPPED', 'the cache stopped while a read waited')
+    }
+  }
+
+  async #lease(key: string): Promise<LeaseReply | null> {
+    const { store, knowledge, limits, nonce } = this.#context
+    const stamp = knowledge.newest
+    if (!store || stamp === null) return null
+    try {
+      const reply = await store.fills.lease({ key, holder: nonce(), stamp, leaseMs: limits.leaseMs })
+      if (reply.fence) knowledge.learn(reply.fence.stamp)
+      return reply
+    } catch (error) {
+      survived(this.#context, error, 'taking a lease')
+      return null
+    }
+  }
+
+  async #load(work: Work<Args>, held: Held | null): Promise<Outcome> {
+    const { knowledge, counters, clock } = this.#context
+    const { flight, reader, args } = work
+    // Fixed before the load begins: whatever this stamp sees, the load sees.
+    const loading = { stamp: knowledge.newest, sequence: knowledge.ring.sequence, at: clock.now() }
+    flight.beganLoading = loading
+    try {
+      const loaded = await this.#ask(work, loading.stamp)
+      const stamp = this.#context.unsafe.stampAfterLoad ? knowledge.newest : loading.stamp
+      return await this.#land({ key: reader.key, args, loaded, loading: { ...loading, stamp }, held })
+    } catch (error) {
+      if (error instanceof CacheError && error.code === 'LOCKSTEP_CACHE_OVERLOADED') counters.overloaded += 1
+      else counters.loadFailed += 1
+      if (held) dropLease(this.#context, reader.key, held.lease)
+      throw error
+    }
+  }
+
+  #ask({ args, isBulk }: Work<Args>, stamp: Stamp | null): Promise<V | null> {
+    const { definition } = this.#kind
+    const isTogether = definition.loadMany !== undefined && (isBulk || !definition.load)
+    if (isTogether) return this.#bulk.load(args, stamp)
+    return runLoader(this.#context, this.#kind, async (signal) => definition.load?.(args, { stamp, signal }) ?? null)
+  }
+
+  /** Encodes what was loaded, stores it under the lease and keeps it in L1, as far as nothing contradicts. */
+  async #land(done: {
+    readonly key: string
+    readonly args: Args
+    readonly loaded: V | null
+    readonly loading: { readonly stamp: Stamp | null; readonly sequence: number; readonly at: number }
+    readonly held: Held | null
+  }): Promise<Outcome> {
+    const { key, loaded, loading, held } = done
+    const kind = this.#kind
+    const value = loaded ?? null
+    const tags = declareTags(key, kind.definition.tags(value, done.args))
+    const body = kind.encode(value)
+    const ttlMs = kind.drawTtlMs(body)
+    const { stamp, sequence, at } = loading
+    const loadMs = this.#context.clock.now() - at
+    const fill =
+      held && stamp !== null && ttlMs > 0
+        ? { key, ...held, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs }
+        : null
+    if (held && !fill) dropLease(this.#context, key, held.lease)
+    const { stored, fencesReadAt } = fill ? await storeFill(this.#context, fill) : { stored: false, fencesReadAt: null }
+    const decoded = kind.decode(body)
+    const landed = { value: decoded, tags, loadedAt: at }
+    if (stamp !== null && ttlMs > 0) {
+      const moments = kind.moments(at + ttlMs, body, loadMs)
+      const kept = { ...landed, ...moments, stamp, bytes: kind.bytes(key, body, decoded) }
+      this.#context.knowledge.keep(kind.l1, kept, fencesReadAt)
+    }
+    return { ...landed, stamp, layer: 'load', stored, knownAt: sequence, asOf: at }
+  }
+
+  /** Takes a value from Redis into L1, in the tick in which it was judged; null where the codec cannot read it. */
+  #promote(key: string, accepted: Accepted): Outcome | null {
+    const { counters, unsafe, knowledge, events } = this.#context
+    const { value, tags, remainingMs, now, knownAt, fencesReadAt } = accepted
+    const { stamp, body, loadMs } = value
+    const kind = this.#kind
+    try {
+      const decoded = kind.decode(body)
+      const { refreshAt, deadAt } = kind.moments(now + remainingMs, body, loadMs ?? 0)
+      const loadedAt = this.#loadedAt(accepted)
+      const kept = { value: decoded, stamp, tags, refreshAt, deadAt, loadedAt, bytes: kind.bytes(key, body, decoded) }
+      if (unsafe.blindPromotion) kind.l1.set(key, kept)
+      else knowledge.keep(kind.l1, kept, fencesReadAt)
+      counters.l2Hit += 1
+      return { value: decoded, stamp, tags, loadedAt, layer: 'l2', stored: true, knownAt, asOf: now }
+    } catch (error) {
+      // Another version of the service wrote it, or nobody did: a load replaces it.
+      events.failed?.(error, 'decoding a value')
+      return null
+    }
+  }
+
+  /** Monotonic ms at which a value from Redis was loaded. */
+  #loadedAt({ value, remainingMs, now }: Accepted): number {
+    const ageMs =
+      value.loadedAtMs === undefined
+        ? this.#kind.ttlMs(value.body) - remainingMs
+        : value.expiresAtMs - remainingMs - value.loadedAtMs
+    return now - Math.max(0, ageMs)
+  }
+}
+
+/** Two readings of one load's age differ by the rounding and mapping of clocks, two loads by more. */
+const RENEWED_BY_MS = 50
