@@ -1,5 +1,6 @@
 import {
   clockOfSet,
+  copyRedis,
   copyState,
   IDLE,
   initialState,
@@ -23,6 +24,8 @@ import {
  * - `stamp first`: the stamp is fixed before the load
  * - `read check`: fence and stamp are compared on every read
  * - `lease check`: a value is stored only while the lease is held
+ * - `eviction mark`: a value is stored only if nothing was evicted between lease and touch
+ * - `rewind`: after a failover the pipeline applies again what the promoted node does not know
  */
 export const PROTECTIONS = [
   'gate',
@@ -33,6 +36,8 @@ export const PROTECTIONS = [
   'stamp first',
   'read check',
   'lease check',
+  'eviction mark',
+  'rewind',
 ] as const
 
 /** One of the protections. */
@@ -68,6 +73,7 @@ class FenceModel {
     }
     for (let index = 0; index < this.#bounds.transactions; index++) this.#transactionSteps(state, index, push)
     this.#expirySteps(state, push)
+    this.#lossSteps(state, push)
     state.fillers.forEach((_, index) => this.#fillerSteps(state, index, push))
     return steps
   }
@@ -137,6 +143,28 @@ class FenceModel {
     }
   }
 
+  /** What Redis loses by itself: an evicted fence, and with a failover everything since the replica fell behind. */
+  #lossSteps(state: ModelState, push: (label: string, apply: Apply) => void): void {
+    const { evictions = 0, failovers = 0 } = this.#bounds
+    if (state.fence && state.evictions < evictions) {
+      push('the fence is evicted', (next) => {
+        next.fence = null
+        next.evictions += 1
+      })
+    }
+    if (state.failovers >= failovers) return
+    if (!state.replica) push('the replica falls behind', (next) => (next.replica = copyRedis(next)))
+    else {
+      push('the replica is promoted', (next) => {
+        // `w` came with it, so the pipeline rewinds to what it had applied by then.
+        const { applied, applications } = next
+        Object.assign(next, next.replica, this.#lacks('rewind') && { applied, applications })
+        next.replica = null
+        next.failovers += 1
+      })
+    }
+  }
+
   #fillerSteps(state: ModelState, index: number, push: (label: string, apply: Apply) => void): void {
     const filler = state.fillers[index]
     if (!filler) return
@@ -150,7 +178,7 @@ class FenceModel {
       act(`leases with S=${filler.known}`, (next, it) => {
         next.leases += 1
         next.lease = next.leases
-        Object.assign(it, { step: LEASED, lease: next.lease, stamp: it.known, runs: it.runs + 1 })
+        Object.assign(it, { step: LEASED, lease: next.lease, stamp: it.known, runs: it.runs + 1, mark: next.evictions })
       })
     }
     if (filler.step === LEASED) {
@@ -158,8 +186,29 @@ class FenceModel {
       act('loads', (next, it) => Object.assign(it, { saw: next.visible, step }))
     }
     if (filler.step === UNSTAMPED) act('stamps', (_, it) => Object.assign(it, { stamp: it.known, step: LOADED }))
-    if (filler.step === LOADED) act('touches', (next, it) => touch(next, it))
+    if (filler.step === LOADED) act('touches', (next, it) => this.#touch(next, it))
     if (filler.step === TOUCHED) act('stores', (next, it) => this.#store(next, it))
+  }
+
+  /** As the script does it: fence and lease lie in different slots, so it does not look at the lease. */
+  #touch(next: ModelState, filler: Filler): void {
+    if (!next.fence) {
+      next.incarnations += 1
+      next.fence = { clock: filler.stamp, incarnation: next.incarnations, outlives: 0, isLong: true }
+    } else if (next.fence.clock > filler.stamp) {
+      filler.known = Math.max(filler.known, next.fence.clock)
+      return this.#giveUp(next, filler)
+    } else {
+      next.fence.isLong = true
+    }
+    if (filler.mark !== next.evictions && !this.#lacks('eviction mark')) return this.#giveUp(next, filler)
+    filler.incarnation = next.fence.incarnation
+    filler.step = TOUCHED
+  }
+
+  #giveUp(next: ModelState, filler: Filler): void {
+    filler.step = IDLE
+    if (next.lease === filler.lease) next.lease = 0
   }
 
   #store(next: ModelState, filler: Filler): void {
@@ -170,23 +219,6 @@ class FenceModel {
     if (isHeld) next.lease = 0
     filler.step = IDLE
   }
-}
-
-/** As the script does it: fence and lease lie in different slots, so it does not look at the lease. */
-function touch(next: ModelState, filler: Filler): void {
-  if (!next.fence) {
-    next.incarnations += 1
-    next.fence = { clock: filler.stamp, incarnation: next.incarnations, outlives: 0, isLong: true }
-  } else if (next.fence.clock > filler.stamp) {
-    filler.step = IDLE
-    filler.known = Math.max(filler.known, next.fence.clock)
-    if (next.lease === filler.lease) next.lease = 0
-    return
-  } else {
-    next.fence.isLong = true
-  }
-  filler.incarnation = next.fence.incarnation
-  filler.step = TOUCHED
 }
 
 function traceTo(parents: ReadonlyMap<string, readonly [string, string]>, key: string): string[] {

@@ -17,6 +17,8 @@ export interface Filler {
   lease: number
   runs: number
   incarnation: number
+  /** Evictions so far when its lease was taken. */
+  mark: number
 }
 
 /** The fence record of the one tag. */
@@ -36,24 +38,33 @@ export interface ModelValue {
   incarnation: number
 }
 
-/** Database, pipeline, Redis and fillers at one instant. */
-export interface ModelState {
-  /** In the log / visible to snapshots / fenced in Redis. */
-  committed: number
-  visible: number
-  applied: number
-  /** Clock of each transaction's change when it was released, 0 before. */
-  released: number[]
-  /** How often each change was applied: the pipeline may repeat itself. */
-  applications: number[]
+/** What Redis holds, and so what a replica has of it. */
+export interface ModelRedis {
   fence: ModelFence | null
   value: ModelValue | null
   /** Id of the living lease, 0 = none. */
   lease: number
+  /** Changes whose fences are applied (bit mask): where `w` stands. */
+  applied: number
+  /** How often each change was applied: the pipeline may repeat itself. */
+  applications: number[]
+}
+
+/** Database, pipeline, Redis and fillers at one instant. */
+export interface ModelState extends ModelRedis {
+  /** In the log / visible to snapshots. */
+  committed: number
+  visible: number
+  /** Clock of each transaction's change when it was released, 0 before. */
+  released: number[]
   leases: number
   leasesExpired: number
   longFencesExpired: number
   incarnations: number
+  evictions: number
+  /** What the replica had received when it fell behind for good; null while it keeps up, and after it was promoted. */
+  replica: ModelRedis | null
+  failovers: number
   fillers: Filler[]
 }
 
@@ -62,6 +73,10 @@ export interface Bounds {
   readonly transactions: number
   readonly fillers: number
   readonly runs: number
+  /** How often Redis may evict the fence, whatever its life. None unless given. */
+  readonly evictions?: number
+  /** How often a replica may be promoted that has missed the last writes. None unless given. */
+  readonly failovers?: number
 }
 
 /** Clock of a snapshot that sees `visible`: (xmax, −|xip|) with xids from 1 on. */
@@ -89,6 +104,9 @@ export function initialState(bounds: Bounds): ModelState {
     leasesExpired: 0,
     longFencesExpired: 0,
     incarnations: 0,
+    evictions: 0,
+    replica: null,
+    failovers: 0,
     fillers: Array.from({ length: bounds.fillers }, () => ({
       step: IDLE,
       stamp: 0,
@@ -97,7 +115,19 @@ export function initialState(bounds: Bounds): ModelState {
       lease: 0,
       runs: 0,
       incarnation: 0,
+      mark: 0,
     })),
+  }
+}
+
+/** Copies what Redis holds. */
+export function copyRedis({ fence, value, lease, applied, applications }: ModelRedis): ModelRedis {
+  return {
+    fence: fence && { ...fence },
+    value: value && { ...value },
+    lease,
+    applied,
+    applications: [...applications],
   }
 }
 
@@ -113,14 +143,12 @@ export function copyState(state: ModelState): ModelState {
   }
 }
 
-function fillerKey({ step, stamp, saw, known, lease, runs, incarnation }: Filler): string {
-  return String.fromCharCode(step, stamp, saw, known, lease, runs, incarnation)
+function fillerKey({ step, stamp, saw, known, lease, runs, incarnation, mark }: Filler): string {
+  return String.fromCharCode(step, stamp, saw, known, lease, runs, incarnation, mark)
 }
 
-/** Names a state; fillers are interchangeable, so their order does not count. */
-export function stateKey(state: ModelState): string {
-  const { fence, value } = state
-  const redis = String.fromCharCode(
+function redisKey({ fence, value, lease, applied, applications }: ModelRedis): string {
+  return String.fromCharCode(
     fence ? fence.clock : 0,
     fence ? fence.incarnation : 0,
     fence ? fence.outlives : 0,
@@ -128,18 +156,26 @@ export function stateKey(state: ModelState): string {
     value ? value.stamp : 0,
     value ? value.saw : 0,
     value ? value.incarnation : 0,
-    state.lease,
-    state.leases,
-    state.leasesExpired,
-    state.longFencesExpired,
-    state.incarnations,
+    lease,
+    applied,
+    ...applications,
   )
-  const database = String.fromCharCode(
-    state.committed,
-    state.visible,
-    state.applied,
+}
+
+/** Names a state; fillers are interchangeable, so their order does not count. */
+export function stateKey(state: ModelState): string {
+  const { committed, visible, leases, leasesExpired, longFencesExpired, incarnations, evictions, failovers } = state
+  const rest = String.fromCharCode(
+    leases,
+    leasesExpired,
+    longFencesExpired,
+    incarnations,
+    evictions,
+    failovers,
+    committed,
+    visible,
     ...state.released,
-    ...state.applications,
   )
-  return redis + database + state.fillers.map(fillerKey).toSorted().join('')
+  const replica = state.replica ? `+${redisKey(state.replica)}` : ''
+  return redisKey(state) + rest + state.fillers.map(fillerKey).toSorted().join('') + replica
 }
