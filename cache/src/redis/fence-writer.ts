@@ -13,7 +13,8 @@ import {
   type OpenRequest,
 } from '../fence-writer.ts'
 import { call, runOne, runPipeline, timeOf } from './pipeline.ts'
-import { ADVANCE, INVALIDATE, OPEN } from './scripts.ts'
+import { invalidations } from './invalidations.ts'
+import { ADVANCE, OPEN } from './scripts.ts'
 
 /** What a fence writer needs. */
 export interface FenceWriterOptions {
@@ -45,16 +46,9 @@ class RedisFenceWriter implements FenceWriter {
   async applyFences(fences: readonly Fence[]): Promise<void> {
     if (fences.length === 0) return
     assertPlain(fences)
-    const keys = this.#keys
     await runPipeline(
       this.#redis,
-      fences.map(({ tag, stamp }) =>
-        call(
-          INVALIDATE,
-          [keys.fence(tag), keys.value(tag), keys.lease(tag)],
-          [stamp, this.#shortFenceMs, this.#nonce()],
-        ),
-      ),
+      invalidations(this.#keys, fences, { lifeMs: this.#shortFenceMs, nonce: this.#nonce }),
     )
   }
 

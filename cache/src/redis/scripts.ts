@@ -17,27 +17,27 @@ function script(source: string): Script {
 // `allow-oom` lets a script write although `maxmemory` is reached: invalidation must not stop exactly when Redis is full.
 // Scripts that fill the cache do not have it: when Redis is full they are refused, and nothing but a load is lost.
 
-/** KEYS fence, value, lease; ARGV W, shortMs, nonce. Answers 1 when the fence is now this stamp. */
+/**
+ * KEYS fence, value, lease of each tag; ARGV shortMs, nonce, then W of each tag. Several tags in one call only where one
+ * node holds all of their slots: sending and looking up a script costs more than running it.
+ */
 export const INVALIDATE = script(`
 #!lua flags=allow-oom
-local w = ARGV[1]
-local value = redis.call('GETRANGE', KEYS[2], 0, 27)
-if value ~= '' and value < w then redis.call('UNLINK', KEYS[2]) end
-local lease = redis.call('GETRANGE', KEYS[3], 0, 27)
-if lease ~= '' and lease < w then redis.call('DEL', KEYS[3]) end
-local fence = redis.call('GET', KEYS[1])
-if not fence then
-  redis.call('SET', KEYS[1], w .. ':' .. ARGV[3], 'PX', ARGV[2])
-  return 1
+for i = 3, #ARGV do
+  local w = ARGV[i]
+  local at = 3 * (i - 3)
+  local value = redis.call('GETRANGE', KEYS[at + 2], 0, 27)
+  if value ~= '' and value < w then redis.call('UNLINK', KEYS[at + 2]) end
+  local known = redis.call('MGET', KEYS[at + 1], KEYS[at + 3])
+  local fence, lease = known[1], known[2]
+  if lease and lease:sub(1, 28) < w then redis.call('DEL', KEYS[at + 3]) end
+  if not fence then
+    redis.call('SET', KEYS[at + 1], w .. ':' .. ARGV[2] .. '.' .. i, 'PX', ARGV[1])
+  else
+    if fence:sub(1, 28) < w then redis.call('SET', KEYS[at + 1], w .. fence:sub(29), 'KEEPTTL') end
+    redis.call('PEXPIRE', KEYS[at + 1], ARGV[1], 'GT')
+  end
 end
-local raised = 0
-if fence:sub(1, 28) < w then
-  redis.call('SET', KEYS[1], w .. fence:sub(29), 'KEEPTTL')
-  raised = 1
-end
-local life = redis.call('PTTL', KEYS[1])
-if life >= 0 and life < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return raised
 `)
 
 /** KEYS lease, fence; ARGV holder, S, leaseMs. Answers {lease or '', fence or ''}. */

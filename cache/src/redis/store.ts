@@ -17,9 +17,10 @@ import type { CacheClock } from '../types.ts'
 import { attachmentOf } from '../watermark.ts'
 import { Breaker } from './breaker.ts'
 import { openClient, tryConnect } from './connection.ts'
+import { invalidations } from './invalidations.ts'
 import { call, failure, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
+import { ACK, ATTACH, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
 import { ValueBatch } from './value-batch.ts'
-import { ACK, ATTACH, INVALIDATE, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
 
 /** What a store over Redis ≥ 7 needs. */
 export interface RedisStoreOptions {
@@ -162,11 +163,7 @@ class RedisStore implements CacheStore {
 
   async #invalidate(fences: readonly { tag: Tag; stamp: Stamp }[], shortMs: number): Promise<void> {
     if (fences.length === 0) return
-    const keys = this.#keys
-    const commands = fences.map(({ tag, stamp }) =>
-      call(INVALIDATE, [keys.fence(tag), keys.value(tag), keys.lease(tag)], [stamp, shortMs, this.#nonce()]),
-    )
-    await runPipeline(this.#client, commands)
+    await runPipeline(this.#client, invalidations(this.#keys, fences, { lifeMs: shortMs, nonce: this.#nonce }))
   }
 
   async #attach(): Promise<Attachment | null> {
