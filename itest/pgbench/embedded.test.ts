@@ -105,7 +105,7 @@ describe('itest/pgbench/embedded', () => {
   })
 
   test('with fences ignored reads miss changes past the contract', async () => {
-    const { judgement } = await run({ ignoreFences: true }, 3)
+    const { judgement } = await run({ unsafe: { ignoreFences: true } }, 3)
     expect(judgement.violations).toBeGreaterThan(0)
   })
 })

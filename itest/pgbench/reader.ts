@@ -3,7 +3,7 @@
  * ones that can be stale), logs every read, and answers the same balances over HTTP for an edge in front of it.
  */
 import { createWriteStream } from 'node:fs'
-import { createCache, type Cache, type Entry } from '@lockstep/cache'
+import { createCache, type Cache, type Entry, type UnsafeSwitches } from '@lockstep/cache'
 import { fastifyLockstep } from '@lockstep/cache/fastify'
 import Fastify from 'fastify'
 import pg from 'pg'
@@ -19,7 +19,7 @@ export interface ReaderOptions {
   readonly port: number
   readonly maxStalenessMs: number
   readonly accounts: number
-  readonly ignoreFences: boolean
+  readonly unsafe: UnsafeSwitches
   /** Reads only what it is asked for. */
   readonly isIdle: boolean
 }
@@ -34,6 +34,8 @@ export type ReaderReply =
 const RECENT_ROWS = 4_000
 // The share of invalidated rows that are read again at once: the race between a fill and an invalidation needs a reader there.
 const EAGER_SHARE = 0.25
+// Of pgbench, at every scale.
+const ACCOUNTS_PER_TELLER = 10_000
 const READERS = 4
 const nowUs = (): number => (performance.timeOrigin + performance.now()) * 1000
 
@@ -59,7 +61,7 @@ class ReaderProcess {
       processId: options.processId,
       maxStalenessMs: options.maxStalenessMs,
       l1: { maxBytes: 64 * 1024 * 1024 },
-      ...(options.ignoreFences ? { unsafe: { ignoreFences: true } } : {}),
+      unsafe: options.unsafe,
     })
     for (const { table, tagClass, key, value } of BALANCE_TABLES) {
       const sql = `select ${value}::text as value from ${table} where ${key} = $1`
@@ -139,7 +141,7 @@ class ReaderProcess {
           ? (this.#recent[Math.floor(Math.random() * this.#recent.length)] ?? 'pgbench_branches:1')
           : pick < 0.95
             ? `pgbench_accounts:${1 + Math.floor(Math.random() * this.#options.accounts)}`
-            : `pgbench_tellers:${1 + Math.floor(Math.random() * 100)}`
+            : `pgbench_tellers:${1 + Math.floor(Math.random() * (this.#options.accounts / ACCOUNTS_PER_TELLER))}`
       await this.#read(row)
       await new Promise((resolve) => setTimeout(resolve, 1))
     }

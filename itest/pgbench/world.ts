@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { UnsafeSwitches } from '@lockstep/cache'
 import { edgeVcl } from '@lockstep/cdn-purger'
 import {
   ensureVarnish,
@@ -10,6 +11,7 @@ import {
   startRedis,
   startVarnish,
   type PostgresServer,
+  type RedisOptions,
   type RedisServer,
   type VarnishServer,
 } from '@lockstep/servers'
@@ -32,8 +34,10 @@ export interface WorldOptions {
   readonly scale: number
   readonly namespace: string
   readonly maxStalenessMs: number
-  /** Mutation: readers that ignore fences. */
-  readonly ignoreFences?: boolean | undefined
+  /** Mutation: protections that the readers do without. */
+  readonly unsafe?: UnsafeSwitches | undefined
+  /** Instead of a Redis that keeps everything on disk. */
+  readonly redis?: RedisOptions | undefined
   readonly settings?: Readonly<Record<string, string>> | undefined
 }
 
@@ -58,9 +62,9 @@ export class World {
   }
 
   static async create(options: WorldOptions): Promise<World> {
-    const { major, scale, settings, namespace, maxStalenessMs, ignoreFences = false } = options
+    const { major, scale, settings, namespace, maxStalenessMs, unsafe = {} } = options
     const postgres = await startPostgres({ major, needs: 'process', fsync: true, ...(settings ? { settings } : {}) })
-    const redis = await startRedis({ needs: 'process', appendOnly: true })
+    const redis = await startRedis(options.redis ?? { needs: 'process', appendOnly: true })
     await pgbench(postgres.url, ['-i', '-q', '-s', String(scale)])
     const directory = mkdtempSync(join(tmpdir(), 'lockstep-pgbench-'))
     const ports = [await freePort(), await freePort()]
@@ -77,7 +81,7 @@ export class World {
         port,
         maxStalenessMs,
         accounts: scale * ACCOUNTS_PER_SCALE,
-        ignoreFences,
+        unsafe,
         isIdle: false,
       }
       return new TestProcess(reader.processId, READER, [JSON.stringify(reader)])
@@ -99,7 +103,7 @@ export class World {
   }
 
   #readerOptions(): ReaderOptions {
-    const { namespace, maxStalenessMs, scale, ignoreFences = false } = this.options
+    const { namespace, maxStalenessMs, scale, unsafe = {} } = this.options
     return {
       databaseUrl: this.postgres.url,
       redisUrl: this.redis.url,
@@ -109,20 +113,40 @@ export class World {
       port: 0,
       maxStalenessMs,
       accounts: scale * ACCOUNTS_PER_SCALE,
-      ignoreFences,
+      unsafe,
       isIdle: false,
     }
   }
 
   /** Every read that the readers have logged. A torn last line, of a killed reader, does not count. */
   *reads(): Generator<LoggedRead> {
-    for (const index of this.readers.keys()) {
-      for (const line of readFileSync(join(this.#directory, `reader-${index}.tsv`), 'utf8').split('\n')) {
-        const [row, value, startedAt, endedAt, layer] = line.split('\t')
-        if (row === undefined || value === undefined || layer === undefined) continue
-        yield { row, value, startedAtUs: Number(startedAt), endedAtUs: Number(endedAt), layer }
-      }
+    for (const index of this.readers.keys()) yield* this.readsOf(index)
+  }
+
+  /** What one reader has logged; only the last `bytes` of it where given. */
+  *readsOf(index: number, bytes = Number.POSITIVE_INFINITY): Generator<LoggedRead> {
+    const file = openSync(join(this.#directory, `reader-${index}.tsv`), 'r')
+    const { size } = fstatSync(file)
+    const text = Buffer.alloc(Math.min(size, bytes))
+    readSync(file, text, 0, text.length, size - text.length)
+    closeSync(file)
+    // The first line may be torn as well.
+    for (const line of text
+      .toString('utf8')
+      .split('\n')
+      .slice(text.length < size ? 1 : 0)) {
+      const [row, value, startedAt, endedAt, layer] = line.split('\t')
+      if (row === undefined || value === undefined || layer === undefined) continue
+      yield { row, value, startedAtUs: Number(startedAt), endedAtUs: Number(endedAt), layer }
     }
+  }
+
+  /** Ends what pgbench is doing. */
+  async endWriting(): Promise<void> {
+    const client = new pg.Client({ connectionString: this.postgres.url })
+    await client.connect()
+    await client.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgbench'")
+    await client.end()
   }
 
   /** Makes commits wait for a synchronous standby that does not exist: logged, sent to the connector, and invisible. */

@@ -7,7 +7,7 @@ import { SCENARIOS, play, scenarioOf } from './scenarios.ts'
 import { soak } from './soak.ts'
 
 /** `LOCKSTEP_RACES_SOAK_MS` makes it long. */
-const SOAK_MS = Number(process.env['LOCKSTEP_RACES_SOAK_MS'] ?? 2_000)
+const SOAK_MS = Number(process.env['LOCKSTEP_RACES_SOAK_MS'] ?? 1_500)
 
 let redis: RedisServer
 beforeAll(async () => {
