@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { createJournalStore } from '../journal/sql-store.ts'
+import { entry, item, readAll, registerJournalStoreContract } from '../testing/journal-contract.ts'
+import { openPg } from './pg-database.ts'
+
+const admin = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1 })
+const made: string[] = []
+let url = ''
+
+beforeEach(async () => {
+  const name = `journal_${randomUUID().replaceAll('-', '')}`
+  await admin.query(`CREATE DATABASE ${name}`)
+  made.push(name)
+  url = Object.assign(new URL(inject('postgresUrl')), { pathname: `/${name}` }).href
+})
+afterAll(async () => {
+  for (const name of made) await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  await admin.end()
+})
+
+const open = () => createJournalStore(openPg({ url, onError: () => undefined }))
+
+describe('cdn-purger/journal on Postgres', () => {
+  registerJournalStoreContract(() => Promise.resolve(open()))
+
+  test('purgers that start together and write into a new day make its table once', async () => {
+    const stores = [open(), open(), open()]
+    await Promise.all(stores.map((store, n) => store.write([entry(5, [item(`a:${n}`, n)])])))
+    expect(await readAll(stores[0]!)).toHaveLength(3)
+    for (const store of stores) await store.close()
+  })
+})
