@@ -1,5 +1,6 @@
 import type { ConfigTable } from '@lockstep/runtime'
 import { Type } from 'typebox'
+import { ADMIN_CONFIG } from './admin/config.ts'
 
 /** Options of the purger; `LOCKSTEP_PURGER_*`, and those it shares with the other services. */
 export const PURGER_CONFIG = {
@@ -176,6 +177,7 @@ export const PURGER_CONFIG = {
     default: 9_403,
     desc: 'Port of /livez, /readyz, /statusz and /metrics; 0 takes any free one.',
   },
+  ...ADMIN_CONFIG,
   kafkaBrokers: {
     env: 'LOCKSTEP_KAFKA_BROKERS',
     type: Type.Array(Type.String({ minLength: 1 })),

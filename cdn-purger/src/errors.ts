@@ -40,6 +40,16 @@ export const CDN_ERRORS = {
     message: 'port {port} is in use',
     remedy: 'Stop the process that listens there, or set LOCKSTEP_EDGE_PORT or LOCKSTEP_EDGE_PURGE_PORT to a free one.',
   },
+  LOCKSTEP_CDN_API_PORT_IN_USE: {
+    disposition: 'config',
+    message: 'port {port} is in use',
+    remedy: 'Stop the process that listens there, or set LOCKSTEP_PURGER_API_PORT to a free one.',
+  },
+  LOCKSTEP_CDN_BAD_API_TOKENS: {
+    disposition: 'config',
+    message: 'LOCKSTEP_PURGER_API_TOKENS cannot be read: {reason}',
+    remedy: 'Set it to name:role:SHA-256 of the token, separated by commas; `lockstep purge token` makes them.',
+  },
 } as const
 
 /** Makes an error of this room. */
