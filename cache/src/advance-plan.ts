@@ -35,10 +35,10 @@ export function planAdvance(batch: AdvanceBatch): AdvancePlan {
   return { greatest: batch.fences.length === 0 ? '' : greatest, raises }
 }
 
-/** @throws CacheError when a fence is not a plain tag: classes travel by `advance`, where their order with `w` is kept. */
+/** @throws CacheError when a fence is not a plain tag: classes live in `w`, where `advance` raises them. */
 export function assertPlain(fences: readonly Fence[]): void {
   const coarse = fences.find(({ tag }) => isCoarse(tag))
   if (coarse) {
-    throw new CacheError('LOCKSTEP_CACHE_CONFIG', `tag ${coarse.tag} is coarse: pass it to advance, not to applyFences`)
+    throw new CacheError('LOCKSTEP_CACHE_CONFIG', `tag ${coarse.tag} is coarse: name it among the fences of advance only`)
   }
 }

@@ -2,6 +2,7 @@ export { createCache } from './cache.ts'
 export { CACHE_ERRORS, CacheError, type CacheErrorCode, type CacheErrorDisposition } from './errors.ts'
 export {
   DEFAULT_SHORT_FENCE_MS,
+  FENCES_PER_ADVANCE,
   MAX_LEASE_MS,
   type AdvanceBatch,
   type AdvanceReply,

@@ -1,3 +1,4 @@
+import { FENCES_PER_ADVANCE } from '@lockstep/cache'
 import { TOPICS } from '@lockstep/runtime'
 import type { EventLog, LogRecord } from '@lockstep/runtime'
 import { EVERYTHING, ZERO_LSN, encodeEvent, epochStart, isClassTag } from '@lockstep/schemas'
@@ -47,8 +48,8 @@ const RECORDS_PER_PRODUCE = 1_000
 const MAX_ANSWERS_PER_STEP = 8
 
 /**
- * Applies one batch: fences, then `advance` (position, class fences, watermark and bus in one step), then dead letters
- * and purge commands. The caller commits after that. Each part may be repeated, so a crash anywhere between them, or a
+ * Applies one batch: fences, then `advance` (position, class fences, watermark and bus in one step, which raises the
+ * fences itself where they are few), then dead letters and purge commands. The caller commits after that. Each part may be repeated, so a crash anywhere between them, or a
  * failed call, is answered by applying the batch again:
  *
  * - Before `advance` nothing has moved, and fences merge by maximum.
@@ -97,10 +98,10 @@ export class BatchRun {
       return DONE
     }
     this.memory.newestGeneration = Math.max(this.memory.newestGeneration, newestGeneration(step.items))
-    await this.#raise(step.items)
+    const plain = await this.#raise(step.items)
     let { from, to } = step
     for (let answers = 0; answers < MAX_ANSWERS_PER_STEP; answers++) {
-      const verdict = await this.#advance({ ...step, from, to })
+      const verdict = await this.#advance({ ...step, from, to }, plain)
       if (verdict.kind !== 'behind') return this.#conclude(verdict, step, to)
       from = verdict.below
       to = from > to ? from : to
@@ -108,13 +109,14 @@ export class BatchRun {
     return this.#rewind(this.#batch.firstOffset)
   }
 
-  async #advance({ from, to, items }: Pick<ApplyStep, 'from' | 'to' | 'items'>): Promise<Verdict> {
+  async #advance({ from, to, items }: ApplyStep, plain: readonly Effect[]): Promise<Verdict> {
     const watermark = lastWatermark(items)
     const reply = await this.#deps.writer.advance({
       partition: this.#batch.partition,
       from,
       to,
       fences: coalesce(effectsOf(items)).map(busFenceOf),
+      plain,
       watermark: watermark && { stamp: watermark.stamp, echo: watermark.echo, partitions: watermark.partitions },
     })
     const holdsRecordFrom = (offset: bigint): boolean =>
@@ -122,12 +124,15 @@ export class BatchRun {
     return judge(reply, { from, firstOffset: this.#batch.firstOffset, holdsRecordFrom }, this.memory)
   }
 
-  async #raise(items: readonly Item[]): Promise<void> {
-    if (this.#deps.unsafeSkipFences === true) return
+  /** Raises the fences of many tags; few are answered instead, for `advance` to raise on its way. */
+  async #raise(items: readonly Item[]): Promise<readonly Effect[]> {
+    if (this.#deps.unsafeSkipFences === true) return []
     const plain = coalesce(effectsOf(items)).filter(({ tag }) => tag !== EVERYTHING && !isClassTag(tag))
+    if (plain.length <= FENCES_PER_ADVANCE) return plain
     for (let start = 0; start < plain.length; start += FENCES_PER_CALL) {
       await this.#deps.writer.applyFences(plain.slice(start, start + FENCES_PER_CALL))
     }
+    return []
   }
 
   async #conclude(verdict: Exclude<Verdict, { kind: 'behind' }>, step: ApplyStep, to: bigint): Promise<Outcome> {

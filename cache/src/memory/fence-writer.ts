@@ -26,15 +26,19 @@ export function createMemoryFenceWriter(options: {
   readonly nonce?: (() => string) | undefined
 }): FenceWriter {
   const { server, shortFenceMs = DEFAULT_SHORT_FENCE_MS, nonce = randomUUID } = options
+  const raise = (fences: readonly Fence[]): void => {
+    assertPlain(fences)
+    for (const fence of fences) invalidate(server, fence, { shortFenceMs, nonce: nonce() })
+  }
   // Answers come in a later tick, as over a socket, so that no caller relies on them at once.
   return {
     applyFences: async (fences) => {
       await Promise.resolve()
-      assertPlain(fences)
-      for (const fence of fences) invalidate(server, fence, { shortFenceMs, nonce: nonce() })
+      raise(fences)
     },
     advance: async (batch) => {
       await Promise.resolve()
+      raise(batch.plain ?? [])
       return server.advance(batch, nonce())
     },
     open: async (flush) => {

@@ -54,7 +54,10 @@ class RedisFenceWriter implements FenceWriter {
 
   async advance(batch: AdvanceBatch): Promise<AdvanceReply> {
     const { greatest, raises } = planAdvance(batch)
-    const watermark = batch.watermark
+    const { watermark, plain = [] } = batch
+    assertPlain(plain)
+    const keys = [this.#keys.watermark, this.#keys.bus]
+    for (const { tag } of plain) keys.push(this.#keys.fence(tag), this.#keys.value(tag), this.#keys.lease(tag))
     const args = [
       batch.partition,
       batch.from.toString(),
@@ -66,9 +69,12 @@ class RedisFenceWriter implements FenceWriter {
       watermark?.echo ?? '',
       watermark?.partitions ?? '',
       this.#busMaxEntries,
+      this.#shortFenceMs,
+      raises.size,
       ...[...raises].flat(),
+      ...plain.map(({ stamp }) => stamp),
     ]
-    const reply = await runOne(this.#redis, call(ADVANCE, [this.#keys.watermark, this.#keys.bus], args))
+    const reply = await runOne(this.#redis, call(ADVANCE, keys, args))
     const [kind, detail = '', newer = ''] = reply as [AdvanceReply['kind'], string?, string?]
     if (kind === 'applied') return { kind, busId: detail, ...(newer === '' ? {} : { outdatedBy: Number(newer) }) }
     return kind === 'stands' ? { kind, offset: BigInt(detail) } : { kind }

@@ -17,26 +17,31 @@ function script(source: string): Script {
 // `allow-oom` lets a script write although `maxmemory` is reached: invalidation must not stop exactly when Redis is full.
 // Scripts that fill the cache do not have it: when Redis is full they are refused, and nothing but a load is lost.
 
+// Raises one fence and drops what it covers.
+const RAISE_FENCE = `
+local function fence(key, value, lease, life, incarnation, w)
+  local stored = redis.call('GETRANGE', value, 0, 27)
+  if stored ~= '' and stored < w then redis.call('UNLINK', value) end
+  local known = redis.call('MGET', key, lease)
+  if known[2] and known[2]:sub(1, 28) < w then redis.call('DEL', lease) end
+  if not known[1] then
+    redis.call('SET', key, w .. ':' .. incarnation, 'PX', life)
+  else
+    if known[1]:sub(1, 28) < w then redis.call('SET', key, w .. known[1]:sub(29), 'KEEPTTL') end
+    redis.call('PEXPIRE', key, life, 'GT')
+  end
+end`
+
 /**
  * KEYS fence, value, lease of each tag; ARGV shortMs, nonce, then W of each tag. Several tags in one call only where one
  * node holds all of their slots: sending and looking up a script costs more than running it.
  */
 export const INVALIDATE = script(`
 #!lua flags=allow-oom
+${RAISE_FENCE}
 for i = 3, #ARGV do
-  local w = ARGV[i]
   local at = 3 * (i - 3)
-  local value = redis.call('GETRANGE', KEYS[at + 2], 0, 27)
-  if value ~= '' and value < w then redis.call('UNLINK', KEYS[at + 2]) end
-  local known = redis.call('MGET', KEYS[at + 1], KEYS[at + 3])
-  local fence, lease = known[1], known[2]
-  if lease and lease:sub(1, 28) < w then redis.call('DEL', KEYS[at + 3]) end
-  if not fence then
-    redis.call('SET', KEYS[at + 1], w .. ':' .. ARGV[2] .. '.' .. i, 'PX', ARGV[1])
-  else
-    if fence:sub(1, 28) < w then redis.call('SET', KEYS[at + 1], w .. fence:sub(29), 'KEEPTTL') end
-    redis.call('PEXPIRE', KEYS[at + 1], ARGV[1], 'GT')
-  end
+  fence(KEYS[at + 1], KEYS[at + 2], KEYS[at + 3], ARGV[1], ARGV[2] .. '.' .. i, ARGV[i])
 end
 `)
 
@@ -82,13 +87,20 @@ return redis.call('DEL', KEYS[1])
 `)
 
 /**
- * KEYS w, bus; ARGV partition, from, to, nonce, fences as JSON, greatest stamp of them or '', watermark stamp or '',
- * echo, partition count or '', longest bus, then pairs of (field of `w`, stamp) for classes and `*`.
+ * KEYS w, bus, then fence, value, lease of each tag to raise first; ARGV partition, from, to, nonce, fences as JSON,
+ * greatest stamp of them or '', watermark stamp or '', echo, partition count or '', longest bus, shortMs, number of
+ * classes, pairs of (field of `w`, stamp) for classes and `*`, then W of each tag.
  * Stamps of an older generation fence nothing here, so a watermark of one vouches for nothing: it is passed over, and
  * the newer generation is answered behind the id.
  */
 export const ADVANCE = script(`
 #!lua flags=allow-oom
+${RAISE_FENCE}
+local behind = 12 + 2 * ARGV[12]
+for i = 1, #ARGV - behind do
+  fence(KEYS[3 * i], KEYS[3 * i + 1], KEYS[3 * i + 2], ARGV[11], ARGV[4] .. '.' .. i, ARGV[behind + i])
+end
+
 local w = KEYS[1]
 if redis.call('EXISTS', w) == 0 then return {'absent'} end
 local field = 'p:' .. ARGV[1]
@@ -105,7 +117,7 @@ local newest, epoch = ARGV[6], redis.call('HGET', w, '*'):sub(1, 8)
 if newest < ARGV[7] then newest = ARGV[7] end
 local isOutdated = newest ~= '' and newest:sub(1, 8) < epoch
 if ARGV[6] ~= '' then raise('max', ARGV[6]) end
-for i = 11, #ARGV, 2 do raise(ARGV[i], ARGV[i + 1]) end
+for i = 13, behind, 2 do raise(ARGV[i], ARGV[i + 1]) end
 if ARGV[7] ~= '' and ARGV[7]:sub(1, 8) >= epoch then
   raise('m:' .. ARGV[1], ARGV[7])
   local echo = tonumber(redis.call('HGET', w, 'r:' .. ARGV[1]) or '')

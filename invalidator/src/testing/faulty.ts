@@ -1,6 +1,6 @@
 import { LockstepError } from '@lockstep/runtime'
 import type { EventLog } from '@lockstep/runtime'
-import type { FenceWriter } from '../ports.ts'
+import type { Fence, FenceWriter } from '../ports.ts'
 
 /** Where a process can die, by the effect that has, or has not, taken place. */
 export const CRASH_POINTS = [
@@ -61,7 +61,10 @@ export class FailNext implements FaultPlan {
   }
 }
 
-/** Wraps a writer so that each call passes a point before and after it took effect. */
+/**
+ * Wraps a writer so that each call passes a point before and after it took effect. What `advance` raises in one step is
+ * taken apart, as a writer over several nodes has to: it can die between the fences and the rest.
+ */
 export function faultyWriter(inner: FenceWriter, plan: FaultPlan): FenceWriter {
   const around = async <T>(name: string, call: () => Promise<T>): Promise<T> => {
     plan.pass(`before ${name}`)
@@ -69,9 +72,14 @@ export function faultyWriter(inner: FenceWriter, plan: FaultPlan): FenceWriter {
     plan.pass(`after ${name}`)
     return result
   }
+  const applyFences = (fences: readonly Fence[]): Promise<void> =>
+    around('applyFences', () => inner.applyFences(fences))
   return {
-    applyFences: (fences) => around('applyFences', () => inner.applyFences(fences)),
-    advance: (batch) => around('advance', () => inner.advance(batch)),
+    applyFences,
+    advance: async (batch) => {
+      if (batch.plain?.length) await applyFences(batch.plain)
+      return around('advance', () => inner.advance({ ...batch, plain: [] }))
+    },
     open: (flush) => around('open', () => inner.open(flush)),
     redisTimeUs: () => inner.redisTimeUs(),
   }

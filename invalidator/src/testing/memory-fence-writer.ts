@@ -42,7 +42,12 @@ export class MemoryFenceWriter implements FenceWriter {
     return Promise.resolve()
   }
 
-  advance(batch: AdvanceBatch): Promise<AdvanceReply> {
+  async advance(batch: AdvanceBatch): Promise<AdvanceReply> {
+    await this.applyFences(batch.plain ?? [])
+    return this.#advance(batch)
+  }
+
+  #advance(batch: AdvanceBatch): Promise<AdvanceReply> {
     const { w } = this.state
     if (w === null) return Promise.resolve({ kind: 'absent' })
     const stands = w.positions.get(batch.partition)
