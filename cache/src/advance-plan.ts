@@ -39,6 +39,9 @@ export function planAdvance(batch: AdvanceBatch): AdvancePlan {
 export function assertPlain(fences: readonly Fence[]): void {
   const coarse = fences.find(({ tag }) => isCoarse(tag))
   if (coarse) {
-    throw new CacheError('LOCKSTEP_CACHE_CONFIG', `tag ${coarse.tag} is coarse: name it among the fences of advance only`)
+    throw new CacheError(
+      'LOCKSTEP_CACHE_CONFIG',
+      `tag ${coarse.tag} is coarse: name it among the fences of advance only`,
+    )
   }
 }
