@@ -73,7 +73,7 @@ describe('cache/layers', () => {
     'a value in Redis that cannot be read (%s) is loaded again',
     async (body) => {
       const filler = await world.process()
-      await filler.products.get('1')
+      await filler.products.read('1')
       const stored = world.server.strings.get('v:product:1') ?? ''
       const header = body.startsWith('{') ? stored.slice(0, stored.indexOf('\n') + 1) : ''
       world.server.strings.set('v:product:1', header + body, 60_000)

@@ -62,7 +62,7 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     const key = this.#key(args)
     const record = this.#l1.get(key)
     if (record !== undefined && this.#isHit(record, options?.token)) return this.#hit(record)
-    return this.#readOn({ key, args, record, isBulk: false }, options)
+    return this.#readOn({ key, args, record, isTold: true }, options)
   }
 
   async getMany(args: readonly Args[], options?: ReadOptions): Promise<(V | null)[]> {
@@ -138,24 +138,25 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     options: ReadOptions | undefined,
   ): Promise<V | null> {
     const isPlain = record === undefined && options === undefined
-    if (!isPlain) return (await this.#readOn({ key, args, record, isBulk: false }, options)).value
+    if (!isPlain) return (await this.#readOn({ key, args, record }, options)).value
     checkTag(key)
     const outcome = await this.#share(this.#arrive(key, null), args, false)
     return this.#hand(outcome.value as V | null)
   }
 
   async #readOn(
-    read: { key: string; args: Args; record: LocalRecord | undefined; isBulk: boolean },
+    read: { key: string; args: Args; record: LocalRecord | undefined; isBulk?: boolean; isTold?: boolean },
     options: ReadOptions | undefined,
   ): Promise<ReadResult<V>> {
-    const { key, args, record, isBulk } = read
+    const { key, args, record, isBulk, isTold } = read
     const graced = record && (await this.#inGrace(record, args, options?.token))
     if (graced) return this.#result(graced)
     checkTag(key)
     const reader = this.#arrive(key, options?.token ?? null)
     try {
-      const outcome = await this.#share(reader, args, isBulk)
-      return this.#result(resultOf<V>(outcome, this.#context.clock.now()))
+      const outcome = await this.#share(reader, args, isBulk === true)
+      const stored = outcome.filling && isTold ? await outcome.filling : outcome.stored
+      return this.#result(resultOf<V>({ ...outcome, stored }, this.#context.clock.now()))
     } catch (error) {
       const stale = options?.allowStale ? await staleResult(this.#context, this.#kind, this.#through, reader) : null
       if (!stale) throw error

@@ -89,6 +89,12 @@ export class Mirror {
     return tags.some((tag) => isAfter(this.#fences.get(tag)) || isAfter(this.#classes.get(classOf(tag as Tag))))
   }
 
+  /** Tells whether this very tag is known to have been fenced after `since`. */
+  wasRaisedAfter(tag: string, since: number): boolean {
+    const raised = this.#fences.get(tag)
+    return raised !== undefined && raised.at > since
+  }
+
   #raisePlain(tag: string, stamp: Stamp, now: number): void {
     const raised = later(this.#fences.get(tag), stamp, now)
     // The newest stands last, so that the first is the one to drop.

@@ -14,6 +14,8 @@ export interface Outcome {
   /** Monotonic ms at which the value was loaded, as far as known. */
   readonly loadedAt: number
   readonly stored: boolean
+  /** Tells whether it was stored in the end; where it is still under way. */
+  readonly filling?: Promise<boolean> | undefined
   /** Ring moment up to which every known fence is respected. */
   readonly knownAt: number
   /** Monotonic ms as of which the value is known to be current. */

@@ -50,7 +50,9 @@ export class ReadThrough<Args, V> {
     const isVouched = isVouchedFor(this.#context, this.#kind.maxStalenessMs)
     if (!isVouched) counters.bypass += 1
     const demand = this.#demand(work.reader, this.#kind.graceMs)
-    if (isVouched && store) {
+    // What was fenced a moment ago is rarely in Redis again: the lease, which comes with the value, is asked for at once.
+    const isLikelyGone = this.#context.knowledge.mirror.wasRaisedAfter(work.reader.key, work.reader.at - LIKELY_GONE_MS)
+    if (isVouched && store && !isLikelyGone) {
       const judged = accept(this.#context, await this.stored(work.reader.key), demand)
       const accepted = judged instanceof Promise ? await judged : judged
       const promoted = accepted && this.#promote(work.reader.key, accepted)
@@ -172,20 +174,23 @@ export class ReadThrough<Args, V> {
     const ttlMs = kind.drawTtlMs(body)
     const { stamp, sequence, at } = loading
     const loadMs = this.#context.clock.now() - at
-    const fill =
-      held && stamp !== null && ttlMs > 0
-        ? { key, ...held, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs }
-        : null
-    if (held && !fill) dropLease(this.#context, key, held.lease)
-    const { stored, fencesReadAt } = fill ? await storeFill(this.#context, fill) : { stored: false, fencesReadAt: null }
     const decoded = kind.decode(body)
-    const landed = { value: decoded, tags, loadedAt: at }
-    if (stamp !== null && ttlMs > 0) {
-      const moments = kind.moments(at + ttlMs, body, loadMs)
-      const kept = { ...landed, ...moments, stamp, bytes: kind.bytes(key, body, decoded) }
-      this.#context.knowledge.keep(kind.l1, kept, fencesReadAt)
+    const outcome = { value: decoded, tags, loadedAt: at, stamp, layer: 'load' as const, knownAt: sequence, asOf: at }
+    if (stamp === null || !(ttlMs > 0)) {
+      if (held) dropLease(this.#context, key, held.lease)
+      return { ...outcome, stored: false }
     }
-    return { ...landed, stamp, layer: 'load', stored, knownAt: sequence, asOf: at }
+    const moments = kind.moments(at + ttlMs, body, loadMs)
+    const kept = { value: decoded, tags, loadedAt: at, ...moments, stamp, bytes: kind.bytes(key, body, decoded) }
+    const { knowledge } = this.#context
+    // Where the mirror alone decides, nobody waits for Redis: the fill goes on behind the readers' backs.
+    const isKept = knowledge.keep(kind.l1, kept, null)
+    if (!held) return { ...outcome, stored: false }
+    const fill = storeFill(this.#context, { key, ...held, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs })
+    if (isKept) return { ...outcome, stored: false, filling: fill.then(({ stored }) => stored) }
+    const { stored, fencesReadAt } = await fill
+    knowledge.keep(kind.l1, kept, fencesReadAt)
+    return { ...outcome, stored }
   }
 
   /** Takes a value from Redis into L1, in the tick in which it was judged; null where the codec cannot read it. */
@@ -219,6 +224,9 @@ export class ReadThrough<Args, V> {
     return now - Math.max(0, ageMs)
   }
 }
+
+/** How long after its fence a key goes for its lease directly, ms: longer than any refill takes. */
+const LIKELY_GONE_MS = 250
 
 /** Two readings of one load's age differ by the rounding and mapping of clocks, two loads by more. */
 const RENEWED_BY_MS = 50

@@ -45,15 +45,17 @@ for i = 3, #ARGV do
 end
 `)
 
-/** KEYS lease, fence; ARGV holder, S, leaseMs. Answers {lease or '', fence or ''}. */
+/** KEYS lease, fence, value; ARGV holder, S, leaseMs. Answers {lease or '', fence or '', value or false}: read after the lease. */
 export const LEASE = script(`
 #!lua
 local fence = redis.call('GET', KEYS[2]) or ''
 local stamp = ARGV[2]
 if fence ~= '' and fence:sub(1, 28) > stamp then stamp = fence:sub(1, 28) end
 local lease = stamp .. ':' .. ARGV[1]
-if redis.call('SET', KEYS[1], lease, 'NX', 'PX', ARGV[3]) then return {lease, fence} end
-return {'', fence}
+if redis.call('SET', KEYS[1], lease, 'NX', 'PX', ARGV[3]) then
+  return {lease, fence, redis.call('GET', KEYS[3])}
+end
+return {'', fence, redis.call('GET', KEYS[3])}
 `)
 
 /** KEYS fence; ARGV S, longMs, nonce. Answers {1, incarnation}, or {0, stamp} where the fence is newer. */

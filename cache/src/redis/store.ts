@@ -129,11 +129,9 @@ class RedisStore implements CacheStore {
     const keys = this.#keys
     const replies = await runPipeline(this.#client, [
       ...this.#evictionProbe(),
-      call(LEASE, [keys.lease(key), keys.fence(key)], [holder, stamp, leaseMs]),
-      ['get', keys.value(key)],
+      call(LEASE, [keys.lease(key), keys.fence(key), keys.value(key)], [holder, stamp, leaseMs]),
     ])
-    const [lease, fence] = replies.at(-2) as [string, string]
-    const value = replies.at(-1) as string | null
+    const [lease, fence, value] = replies.at(-1) as [string, string, string | null]
     return { lease: lease === '' ? null : lease, fence: fenceOf(fence), value, evictionMark: this.#mark(replies[0]) }
   }
 
