@@ -258,20 +258,6 @@ describe('cache/contract', () => {
     expect(reader.cache.newestStamp()).toBe(token)
   })
 
-  test('without Redis every read is a load behind the limit', async () => {
-    const cache = createCache({ redis: null, namespace: 'none', clock: world.clock })
-    await cache.start()
-    const entry = cache.define<string, string>('x', {
-      key: (id) => `x:${id}`,
-      load: (id) => Promise.resolve(id),
-      tags: () => [],
-      ttlMs: 1,
-    })
-    expect(await entry.read('1')).toMatchObject({ value: '1', layer: 'load' })
-    expect(await entry.read('1')).toMatchObject({ value: '1', layer: 'load' })
-    await cache.stop()
-  })
-
   test('options and definitions that would void the protocol are refused', async () => {
     const refused = expect.objectContaining({ code: 'LOCKSTEP_CACHE_CONFIG' }) as Error
     const create = (options: object) => () => createCache({ redis: null, namespace: 'n', ...options })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { EVERYTHING, type Stamp } from '@lockstep/schemas'
+import { clockOf, EVERYTHING, parseSnapshot, stampOf, type Stamp, type Tag } from '@lockstep/schemas'
 import { Acks } from './acks.ts'
 import { Admission } from './admission.ts'
 import { isCoarse } from './advance-plan.ts'
@@ -10,6 +10,7 @@ import { checkTag } from './dependencies.ts'
 import { CacheEntry } from './entry.ts'
 import { CacheError } from './errors.ts'
 import { DEFAULT_SHORT_FENCE_MS, MAX_LEASE_MS } from './fence-writer.ts'
+import { ExplicitMode, LocalSequencer } from './explicit.ts'
 import { Freshness } from './freshness.ts'
 import { Knowledge } from './knowledge.ts'
 import { Kind } from './kind.ts'
@@ -19,8 +20,17 @@ import { createCounters } from './stats.ts'
 import type { BusMessage, CacheStore } from './store.ts'
 import { Tail } from './tail.ts'
 import { Turn } from './turn.ts'
-import type { Cache, CacheOptions, CacheStats, Entry, EntryDefinition, InvalidationListener } from './types.ts'
+import type {
+  Cache,
+  CacheOptions,
+  CacheStats,
+  Coherence,
+  Entry,
+  EntryDefinition,
+  InvalidationListener,
+} from './types.ts'
 
+const DEFAULT_NAMESPACE = 'app'
 const DEFAULT_MAX_STALENESS_MS = 5_000
 const DEFAULT_CONCURRENT_LOADS = 20
 const DEFAULT_LOAD_QUEUE_MS = 1_000
@@ -51,7 +61,7 @@ function limitsOf(options: CacheOptions): Limits {
 
 function storeOf(options: CacheOptions): CacheStore | null {
   if (options.store || options.redis === null) return options.store ?? null
-  const { redis, namespace } = options
+  const { redis, namespace = DEFAULT_NAMESPACE } = options
   return createRedisStore({
     redis,
     namespace,
@@ -69,6 +79,11 @@ class LockstepCache implements Cache {
   readonly #tail: Tail | null
   readonly #acks: Acks | null
   readonly #shortFenceMs: number
+  readonly coherence: Coherence
+  readonly #snapshot: (() => Promise<string>) | undefined
+  readonly #explicit: ExplicitMode | null
+  readonly #alone: LocalSequencer | null
+  #beating: Promise<void> = Promise.resolve()
   #sampling: Promise<void> = Promise.resolve()
 
   constructor(options: CacheOptions) {
@@ -79,6 +94,15 @@ class LockstepCache implements Cache {
     const store = this.#context.store
     this.#acks = store && this.#acksOf(store, options.processId ?? randomUUID())
     this.#tail = store && this.#tailOf(store)
+    this.coherence = options.coherence ?? (store ? 'log' : 'explicit')
+    if (this.coherence === 'log' && !store) {
+      throw new CacheError('LOCKSTEP_CACHE_CONFIG', "coherence 'log' needs Redis: the bus is there")
+    }
+    this.#snapshot = options.snapshot
+    this.#alone = store ? null : new LocalSequencer(this.#context)
+    const sequencer = store?.sequencer ?? this.#alone
+    const isExplicit = this.coherence === 'explicit' && sequencer !== null
+    this.#explicit = isExplicit ? new ExplicitMode(this.#context, sequencer, this.#shortFenceMs) : null
   }
 
   get maxStalenessMs(): number {
@@ -87,18 +111,21 @@ class LockstepCache implements Cache {
 
   async start(): Promise<void> {
     const { store } = this.#context
+    this.#alone?.open()
     if (!store) return
     await store.connect()
     await this.#sample(store)
+    if (this.#explicit) await this.#explicit.begin()
     await this.#tail?.start()
     this.#acks?.start()
     this.#sampling = this.#keepSampling(store)
+    if (this.#explicit) this.#beating = this.#explicit.run()
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort()
     await this.#acks?.stop()
-    await Promise.all([this.#context.store?.close(), this.#tail?.stop(), this.#sampling])
+    await Promise.all([this.#context.store?.close(), this.#tail?.stop(), this.#sampling, this.#beating])
   }
 
   define<Args, V>(name: string, definition: EntryDefinition<Args, V>): Entry<Args, V> {
@@ -106,22 +133,39 @@ class LockstepCache implements Cache {
       throw new CacheError('LOCKSTEP_CACHE_CONFIG', `entry ${name} is defined twice: choose another name`)
     const kind = new Kind(name, definition, this.#context)
     this.#names.add(name)
-    return new CacheEntry(this.#context, kind, (tags, stamp) => this.invalidate(tags, stamp as Stamp))
+    return new CacheEntry(this.#context, kind, (tags, stamp) => this.invalidate(tags, stamp))
   }
 
-  async invalidate(tags: readonly string[], stamp: Stamp): Promise<void> {
-    const { knowledge, store } = this.#context
-    const fences = tags.map((text) => ({ tag: checkTag(text), stamp }))
-    const coarse = fences.find(({ tag }) => isCoarse(tag))
+  async invalidate(texts: readonly string[], stamp?: Stamp): Promise<void> {
+    const tags = texts.map(checkTag)
+    if (this.#explicit) return this.#invalidateExplicitly(this.#explicit, tags)
+    const coarse = tags.find(isCoarse)
     if (coarse) {
-      throw new CacheError(
-        'LOCKSTEP_CACHE_CONFIG',
-        `tag ${coarse.tag} is coarse: name single tags, the log fences classes`,
-      )
+      throw new CacheError('LOCKSTEP_CACHE_CONFIG', `tag ${coarse} is coarse: name single tags, the log fences classes`)
     }
-    knowledge.learn(stamp)
-    for (const { tag } of fences) knowledge.raise(tag, stamp)
-    await store?.fences.apply(fences, this.#shortFenceMs)
+    const { knowledge, store } = this.#context
+    const at = stamp ?? (await this.token())
+    knowledge.learn(at)
+    for (const tag of tags) knowledge.raise(tag, at)
+    await store?.fences.apply(
+      tags.map((tag) => ({ tag, stamp: at })),
+      this.#shortFenceMs,
+    )
+  }
+
+  async token(): Promise<Stamp> {
+    if (this.#explicit) return this.#explicit.draw()
+    if (!this.#snapshot) {
+      throw new CacheError('LOCKSTEP_CACHE_CONFIG', 'no stamp given: set the option snapshot, or pass the stamp')
+    }
+    const text = await this.#snapshot()
+    const generation = this.generation()
+    if (generation === null) {
+      throw new CacheError('LOCKSTEP_CACHE_REDIS', 'not attached to the bus yet, so the epoch is unknown: try again')
+    }
+    const stamp = stampOf(generation, clockOf(parseSnapshot(text)))
+    this.learn(stamp)
+    return stamp
   }
 
   learn(stamp: Stamp): void {
@@ -166,6 +210,16 @@ class LockstepCache implements Cache {
   onInvalidated(listener: InvalidationListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** A failure may leave other layers behind: what this process has is no longer vouched for. */
+  async #invalidateExplicitly(explicit: ExplicitMode, tags: readonly Tag[]): Promise<void> {
+    try {
+      await explicit.invalidate(tags)
+    } catch (error) {
+      this.#tail?.lose('an invalidation did not reach Redis')
+      throw error
+    }
   }
 
   #contextOf(options: CacheOptions): CacheContext {
@@ -226,6 +280,7 @@ class LockstepCache implements Cache {
 
   #notify(message: BusMessage): void {
     this.#acks?.applied(message.id)
+    this.#explicit?.heard()
     if (message.fences.length === 0) return
     for (const listener of this.#listeners) listener(message.fences, message.id)
   }

@@ -18,6 +18,11 @@ export const CACHE_ERRORS = {
     cause: 'several Redis commands failed in a row, so the next ones are not even sent',
     remedy: 'check that Redis answers; the breaker closes by itself',
   },
+  LOCKSTEP_CACHE_LOADER_DOWN: {
+    disposition: 'transient',
+    cause: "an entry's last loads all failed, so for a moment the next ones are not even tried",
+    remedy: 'look at the error of the loads before; one load at a time finds out whether they succeed again',
+  },
   LOCKSTEP_CACHE_LOAD_TIMEOUT: {
     disposition: 'transient',
     cause: 'a loader ran longer than loadTimeoutMs',

@@ -30,6 +30,7 @@ export class Freshness {
   #echoFloorMs = Number.NEGATIVE_INFINITY
   /** Monotonic ms as of which everything is applied, not before it really is; NaN = cannot vouch. */
   #asOf = Number.NaN
+  #isAlone = false
 
   constructor(clock: CacheClock, options: { readonly ignoreJump?: boolean | undefined } = {}) {
     this.#clock = clock
@@ -82,6 +83,7 @@ export class Freshness {
 
   /** Age at monotonic time `now`, ms, never under-estimated; null = cannot vouch. */
   ageMs(now: number): number | null {
+    if (this.#isAlone) return 0
     if (this.#echoMs === null) return null
     const mapping = this.#valid(now)
     if (!mapping) return null
@@ -99,7 +101,12 @@ export class Freshness {
   /** The same, in a turn for which `beginTurn` has looked for a jump: two comparisons. */
   isWithinThisTurn(now: number, limitMs: number): boolean {
     const age = now - this.#asOf
-    return age >= 0 && age <= limitMs
+    return (age >= 0 && age <= limitMs) || this.#isAlone
+  }
+
+  /** There is nobody to hear from: everything that happens happens here. */
+  standAlone(): void {
+    this.#isAlone = true
   }
 
   /** Looks whether the machine was suspended: once per turn of the event loop is enough, see `Turn`. */

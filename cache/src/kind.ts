@@ -1,4 +1,5 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import { Breaker } from './breaker.ts'
 import type { CacheContext } from './context.ts'
 import { CacheError } from './errors.ts'
 import type { LocalCache } from './l1/local-cache.ts'
@@ -14,6 +15,9 @@ const DEFLATE_LEVEL = 1
 /** A string's characters take one or two bytes in memory, its objects about as much again. */
 const BYTES_PER_CHARACTER = 2
 
+/** More than a burst of bad keys, fewer than a second of a busy service's timeouts. */
+const DEFAULT_BREAKER_FAILURES = 20
+
 /** How long a value lives from now on, monotonic ms. */
 export interface Moments {
   readonly refreshAt: number
@@ -28,6 +32,7 @@ export class Kind<Args, V> {
   readonly maxStalenessMs: number
   readonly graceMs: number
   readonly loadTimeoutMs: number
+  readonly breaker: Breaker
   readonly #codec: Codec<V>
   readonly #random: () => number
 
@@ -39,6 +44,12 @@ export class Kind<Args, V> {
     this.maxStalenessMs = definition.maxStalenessMs ?? context.limits.maxStalenessMs
     this.graceMs = definition.graceMs ?? 0
     this.loadTimeoutMs = definition.loadTimeoutMs ?? context.limits.loadTimeoutMs
+    this.breaker = new Breaker({
+      now: () => context.clock.now(),
+      failures: definition.breakerFailures ?? DEFAULT_BREAKER_FAILURES,
+      refusal: () =>
+        new CacheError('LOCKSTEP_CACHE_LOADER_DOWN', `${name}: the last loads all failed, see their errors`),
+    })
     this.#codec = definition.codec ?? (JSON_CODEC as Codec<V>)
     this.#random = context.random
   }

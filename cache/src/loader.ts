@@ -1,10 +1,12 @@
 import type { CacheContext } from './context.ts'
+import type { Breaker } from './breaker.ts'
 import { CacheError } from './errors.ts'
 
 /** Whose load it is, and how long it may run. */
 export interface LoadBounds {
   readonly name: string
   readonly loadTimeoutMs: number
+  readonly breaker: Breaker
 }
 
 /**
@@ -16,6 +18,15 @@ export function runLoader<T>(
   bounds: LoadBounds,
   load: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  return bounds.breaker.run(() => admitted(context, bounds, load), isLoadersFault)
+}
+
+/** Neither a queue that is full nor a stop says anything of the loader. */
+function isLoadersFault(error: unknown): boolean {
+  return !(error instanceof CacheError) || error.code === 'LOCKSTEP_CACHE_LOAD_TIMEOUT'
+}
+
+function admitted<T>(context: CacheContext, bounds: LoadBounds, load: (signal: AbortSignal) => Promise<T>): Promise<T> {
   return context.admission.run(async () => {
     context.counters.loads += 1
     const work: Work = { wake: new AbortController(), late: new AbortController(), isSettled: false }

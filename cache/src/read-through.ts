@@ -12,7 +12,7 @@ import { type Arrival, type Outcome } from './outcome.ts'
 import type { LeaseReply } from './store.ts'
 
 const POLL_FIRST_MS = 5
-const POLL_LONGEST_MS = 25
+const POLL_LONGEST_MS = 8
 const POLL_GROWTH = 1.5
 
 /** A right to store: the lease, and what came with it. */

@@ -109,12 +109,23 @@ export interface BusReader {
   withdraw(processId: string): Promise<void>
 }
 
+/** Numbers explicit invalidations where no pipeline does, in an order that all processes share. */
+export interface Sequencer {
+  /** Draws a stamp later than every one drawn before; begins the sequence where there is none. */
+  draw(): Promise<Stamp>
+  /** Tells every process of fences that were applied; false where the sequence was begun anew since the stamp was drawn. */
+  publish(stamp: Stamp, fences: readonly BusFence[]): Promise<boolean>
+  /** Vouches for everything published so far, unless that was done less than `intervalMs` ago; begins the sequence too. */
+  beat(intervalMs: number): Promise<void>
+}
+
 /** Redis as a reading process uses it, or what stands in for it. */
 export interface CacheStore {
   readonly values: ValueReader
   readonly fills: FillStore
   readonly fences: FenceRaiser
   readonly bus: BusReader
+  readonly sequencer: Sequencer
   /** Reads Redis' own clock, µs since the Unix epoch. */
   timeUs(): Promise<bigint>
   connect(): Promise<void>

@@ -94,7 +94,7 @@ export class Tail {
 
   #accept(message: BusMessage): boolean {
     if (message.predecessor !== this.#position?.nonce && !this.#options.ignoreGaps) {
-      this.#lose(message.predecessor === '' ? 'a new generation began' : 'the bus has a gap')
+      this.lose(message.predecessor === '' ? 'a new generation began' : 'the bus has a gap')
       return false
     }
     this.#options.knowledge.apply(message)
@@ -108,12 +108,13 @@ export class Tail {
     this.#heardAt = this.#options.clock.now()
     const attachment = await this.#options.bus.attach()
     if (attachment?.nonce === this.#position?.nonce) return
-    if (!attachment) return this.#lose('Redis holds no watermark')
+    if (!attachment) return this.lose('Redis holds no watermark')
     const [next] = await this.#options.bus.read(this.#position?.id ?? '0-0', 1)
-    if (next?.predecessor !== this.#position?.nonce) this.#lose('the bus moved without this process')
+    if (next?.predecessor !== this.#position?.nonce) this.lose('the bus moved without this process')
   }
 
-  #lose(reason: string): void {
+  /** Forgets everything local; the tail attaches again. */
+  lose(reason: string): void {
     this.#options.knowledge.detach()
     this.#position = null
     this.#options.flushed(reason)

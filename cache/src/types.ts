@@ -69,6 +69,11 @@ export interface EntryDefinition<Args, V> {
   /** How long a load may run, ms; the cache's unless given, which is the most. */
   readonly loadTimeoutMs?: number | undefined
   readonly refreshAhead?: RefreshAhead | undefined
+  /**
+   * Loads in a row that may fail before the next are refused for a moment (100 ms, then longer up to 2 s). Default 20;
+   * `Infinity` = never refuse.
+   */
+  readonly breakerFailures?: number | undefined
   readonly codec?: Codec<V> | undefined
   /** Texts of at least this many characters are stored in Redis deflated. Off unless given. */
   readonly compressAbove?: number | undefined
@@ -151,12 +156,25 @@ export interface UnsafeSwitches {
   readonly ignoreClockJump?: boolean | undefined
 }
 
+/**
+ * Who tells the layers of changes. `log`: the pipeline, of every commit; no write can bypass it. `explicit`: callers of
+ * `invalidate` and `write` only, in every process and without races; what nobody invalidates lives to its end.
+ */
+export type Coherence = 'log' | 'explicit'
+
 /** Options of `createCache`. */
 export interface CacheOptions {
   /** A URL, a client (only its connection options are used: the cache opens its own), or null for no Redis at all. */
   readonly redis: { readonly url: string } | Redis | null
-  /** The database's name; prefixes every key. */
-  readonly namespace: string
+  /** The database's name; prefixes every key. Default `app`. */
+  readonly namespace?: string | undefined
+  /** Default `log` with Redis, which needs the pipeline; `explicit` without. */
+  readonly coherence?: Coherence | undefined
+  /**
+   * Runs `select pg_current_snapshot()::text` on the primary. With it `invalidate`, `write` and `token` need no stamp from
+   * their callers under `log`. Must not run inside a transaction that has begun before.
+   */
+  readonly snapshot?: (() => Promise<string>) | undefined
   /** Contract, ms. Default 5,000. */
   readonly maxStalenessMs?: number | undefined
   readonly l1?: LocalOptions | undefined
@@ -244,15 +262,23 @@ export interface CacheStats {
 export interface Cache {
   /** The contract, ms. */
   readonly maxStalenessMs: number
+  readonly coherence: Coherence
   /** Connects and attaches the tail. Resolves after the first attempt, also when Redis is down. */
   start(): Promise<void>
   stop(): Promise<void>
   define<Args, V>(name: string, definition: EntryDefinition<Args, V>): Entry<Args, V>
   /**
-   * Write-path invalidation: learns the stamp (of a snapshot taken after the commit) and fences the tags here and in Redis.
-   * Other processes hear of it through the log. @throws CacheError when Redis did not answer; the own layers are done then.
+   * Invalidates from the write path, after the commit. Under `log`: learns the stamp (of a snapshot taken after the commit;
+   * asked of `snapshot` unless given) and fences the tags here and in Redis; other processes hear of it through the log.
+   * Under `explicit`: fences tags and classes in every process; a stamp is not needed and not used.
+   * @throws CacheError when Redis did not answer; under `log` the own layers are done then, under `explicit` repeat the call.
    */
-  invalidate(tags: readonly string[], stamp: Stamp): Promise<void>
+  invalidate(tags: readonly string[], stamp?: Stamp): Promise<void>
+  /**
+   * Answers the stamp of now: a read that gets it as its token sees every change committed before this call. Hand it to
+   * clients signed (`signToken`) only. @throws CacheError without `snapshot` under `log`, or where nothing is attached yet.
+   */
+  token(): Promise<Stamp>
   /** Takes note of a snapshot of the primary: from an own commit or a verified token, never from an untrusted client. */
   learn(stamp: Stamp): void
   newestStamp(): Stamp | null

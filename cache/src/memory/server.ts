@@ -1,6 +1,15 @@
-import { compareBusIds, epochStart, generationOf, type BusFence, type Stamp } from '@lockstep/schemas'
-import { planAdvance } from '../advance-plan.ts'
+import {
+  compareBusIds,
+  epochStart,
+  generationOf,
+  stampOf,
+  type BusFence,
+  type Clock,
+  type Stamp,
+} from '@lockstep/schemas'
+import { coarseField, isCoarse, planAdvance } from '../advance-plan.ts'
 import { systemClock } from '../clock.ts'
+import { CacheError } from '../errors.ts'
 import {
   BUS_MAX_ENTRIES,
   type AdvanceBatch,
@@ -106,6 +115,54 @@ export class MemoryServer {
     this.#w.set(field, flush.next.toString())
     const busId = this.#append(nonce, predecessor, [['*', start, 0]], { isFlush: true })
     return { kind: isNew ? 'opened' : 'joined', busId }
+  }
+
+  /** See the script DRAW. */
+  draw(): Stamp {
+    this.#beginSequence()
+    this.#w.set('q', `${Number(this.#w.get('q')) + 1}`)
+    return this.#sequenceStamp()
+  }
+
+  #beginSequence(): void {
+    const w = this.#w
+    if (w.size === 0) {
+      const generation = Math.floor(this.clock.wall() / 1000)
+      const start = epochStart(generation)
+      for (const [field, value] of [
+        ['g', `${generation}`],
+        ['n', '1'],
+        ['q', '0'],
+        ['*', start],
+        ['max', start],
+      ] as const) {
+        w.set(field, value)
+      }
+    }
+    if (w.has('q')) return
+    throw new CacheError('LOCKSTEP_CACHE_REDIS', 'a pipeline keeps this namespace: set coherence to log')
+  }
+
+  /** See the script PUBLISH. */
+  publish(entry: { stamp: Stamp | ''; fences: readonly BusFence[]; intervalMs: number }, nonce: string): boolean {
+    this.#beginSequence()
+    const nowUs = this.timeUs()
+    const ageMs = Number(nowUs - BigInt(this.#w.get('r:0') ?? '0')) / 1000
+    if (entry.stamp === '' && ageMs >= 0 && ageMs < entry.intervalMs) return true
+    if (entry.stamp !== '') {
+      if (generationOf(entry.stamp) !== Number(this.#w.get('g'))) return false
+      for (const [tag] of entry.fences) if (isCoarse(tag)) this.#raise(coarseField(tag), entry.stamp)
+      this.#raise('max', entry.stamp)
+    }
+    this.#w.set('m:0', this.#sequenceStamp())
+    this.#w.set('r:0', nowUs.toString())
+    this.#append(nonce, this.#w.get('last') ?? '', entry.fences)
+    return true
+  }
+
+  #sequenceStamp(): Stamp {
+    const q = Number(this.#w.get('q')).toString(16).padStart(16, '0')
+    return stampOf(Number(this.#w.get('g')), `${q}ffff` as Clock)
   }
 
   attach(): Attachment | null {

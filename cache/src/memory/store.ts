@@ -15,6 +15,7 @@ class MemoryStore implements CacheStore {
   readonly values: CacheStore['values']
   readonly fills: CacheStore['fills']
   readonly bus: CacheStore['bus']
+  readonly sequencer: CacheStore['sequencer']
   readonly fences: CacheStore['fences']
   readonly #closed = new AbortController()
   readonly #server: MemoryServer
@@ -37,6 +38,11 @@ class MemoryStore implements CacheStore {
     this.fences = {
       apply: (fences, shortFenceMs) =>
         this.#later(() => fences.forEach((fence) => invalidate(server, fence, { shortFenceMs, nonce: nonce() }))),
+    }
+    this.sequencer = {
+      draw: () => this.#later(() => server.draw()),
+      publish: (stamp, fences) => this.#later(() => server.publish({ stamp, fences, intervalMs: 0 }, nonce())),
+      beat: (intervalMs) => this.#later(() => void server.publish({ stamp: '', fences: [], intervalMs }, nonce())),
     }
     this.bus = {
       attach: () => this.#later(() => server.attach()),

@@ -192,5 +192,64 @@ redis.call('HSET', KEYS[1], ARGV[1], '{"id":"' .. ARGV[2] .. '","at":' .. string
 return at
 `)
 
+const SEQUENCE = `
+local w = KEYS[1]
+if redis.call('EXISTS', w) == 0 then
+  local seconds = tonumber(redis.call('TIME')[1])
+  local start = string.format('%08x', seconds) .. string.rep('0', 20)
+  redis.call('HSET', w, 'g', seconds, 'n', 1, 'q', 0, '*', start, 'max', start)
+elseif redis.call('HEXISTS', w, 'q') == 0 then
+  return redis.error_reply('a pipeline keeps this namespace: set coherence to log')
+end
+local function stampOf(q) return string.format('%08x%016x', redis.call('HGET', w, 'g'), q) .. 'ffff' end
+`
+
+/** KEYS w. Answers the next stamp of the sequence of explicit invalidations. */
+export const DRAW = script(`
+#!lua flags=allow-oom
+${SEQUENCE}
+return stampOf(redis.call('HINCRBY', w, 'q', 1))
+`)
+
+/**
+ * KEYS w, bus; ARGV nonce, stamp or '' for a beat, fences as JSON, interval of beats in µs, longest bus, then coarse fields
+ * of `w`. Answers 0 where the sequence began anew since the stamp was drawn.
+ */
+export const PUBLISH = script(`
+#!lua flags=allow-oom
+${SEQUENCE}
+local stamp, time = ARGV[2], redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+if stamp == '' then
+  local age = now - tonumber(redis.call('HGET', w, 'r:0') or '0')
+  if age >= 0 and age < tonumber(ARGV[4]) then return 1 end
+elseif stamp:sub(1, 8) ~= string.format('%08x', redis.call('HGET', w, 'g')) then
+  return 0
+else
+  for i = 6, #ARGV do
+    local known = redis.call('HGET', w, ARGV[i])
+    if not known or known < stamp then redis.call('HSET', w, ARGV[i], stamp) end
+  end
+  if redis.call('HGET', w, 'max') < stamp then redis.call('HSET', w, 'max', stamp) end
+end
+local watermark, echo = stampOf(redis.call('HGET', w, 'q')), string.format('%.0f', now)
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'n', ARGV[1],
+  'p', redis.call('HGET', w, 'last') or '', 'f', ARGV[3], 'm', watermark, 'r', echo)
+redis.call('HSET', w, 'm:0', watermark, 'r:0', echo, 'last', ARGV[1], 'id', id)
+return 1
+`)
+
 /** Every script, for loading them all at once. */
-export const SCRIPTS: readonly Script[] = [INVALIDATE, LEASE, TOUCH, STORE, RELEASE, ADVANCE, OPEN, ATTACH, ACK]
+export const SCRIPTS: readonly Script[] = [
+  INVALIDATE,
+  LEASE,
+  TOUCH,
+  STORE,
+  RELEASE,
+  ADVANCE,
+  OPEN,
+  ATTACH,
+  ACK,
+  DRAW,
+  PUBLISH,
+]

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { redisKeys, type BusFence, type RedisKeys, type Stamp, type Tag } from '@lockstep/schemas'
 import { ReplyError, type Redis } from 'ioredis'
+import { Breaker } from '../breaker.ts'
 import { systemClock } from '../clock.ts'
 import { CacheError } from '../errors.ts'
 import type {
@@ -15,11 +16,11 @@ import type {
 } from '../store.ts'
 import type { CacheClock } from '../types.ts'
 import { attachmentOf } from '../watermark.ts'
-import { Breaker } from './breaker.ts'
 import { openClient, tryConnect } from './connection.ts'
 import { invalidations } from './invalidations.ts'
 import { call, failure, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
 import { ACK, ATTACH, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
+import { RedisSequencer } from './sequencer.ts'
 import { ValueBatch } from './value-batch.ts'
 
 /** What a store over Redis ≥ 7 needs. */
@@ -33,6 +34,8 @@ export interface RedisStoreOptions {
 }
 
 const STAMP_END = 28
+/** Fewer would open at one slow command of a pipeline; more would cost a reader 100 ms each. */
+const FAILURES_TO_OPEN = 5
 /** Entries per read of the bus: a tail that comes back after a pause must not build one reply of the whole stream. */
 const BUS_READ_COUNT = 1_000
 /** A blocking read that is overdue by this much (ms) hangs on a dead connection. */
@@ -57,6 +60,7 @@ class RedisStore implements CacheStore {
   readonly fills: CacheStore['fills']
   readonly fences: CacheStore['fences']
   readonly bus: CacheStore['bus']
+  readonly sequencer: CacheStore['sequencer']
   readonly #client: Redis
   readonly #tail: Redis
   readonly #keys: RedisKeys
@@ -71,7 +75,11 @@ class RedisStore implements CacheStore {
     this.#tail = openClient(connection, { commandTimeout: BLOCK_GRACE_MS * 2 })
     this.#keys = redisKeys(options.namespace)
     const clock = options.clock ?? systemClock
-    this.#breaker = new Breaker(() => clock.now())
+    this.#breaker = new Breaker({
+      now: () => clock.now(),
+      failures: FAILURES_TO_OPEN,
+      refusal: () => new CacheError('LOCKSTEP_CACHE_BREAKER_OPEN', 'redis did not answer lately, check that it does'),
+    })
     this.#nonce = options.nonce ?? randomUUID
     const batch = new ValueBatch((keys) => this.#guard(() => this.#readValues(keys)))
     this.values = {
@@ -85,6 +93,11 @@ class RedisStore implements CacheStore {
       release: (key, lease) => this.#guard(() => this.#release(key, lease)),
     }
     this.fences = { apply: (fences, shortMs) => this.#guard(() => this.#invalidate(fences, shortMs)) }
+    this.sequencer = new RedisSequencer({
+      run: (command) => this.#guard(() => runOne(this.#client, command)),
+      keys: this.#keys,
+      nonce: this.#nonce,
+    })
     this.bus = {
       attach: () => this.#attach(),
       read: (after, blockMs) => this.#read(after, blockMs),

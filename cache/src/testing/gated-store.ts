@@ -55,7 +55,7 @@ export class Gates {
 
 /** Puts gates around a store. */
 export function gatedStore(store: CacheStore, gates: Gates): CacheStore {
-  const { values, fills, bus, fences } = store
+  const { values, fills, bus, fences, sequencer } = store
   return {
     values: {
       value: (key) => gates.pass('value', () => values.value(key)),
@@ -73,6 +73,11 @@ export function gatedStore(store: CacheStore, gates: Gates): CacheStore {
       read: (after, blockMs) => gates.pass('read', () => bus.read(after, blockMs)),
       ack: (processId, id) => gates.pass('ack', () => bus.ack(processId, id)),
       withdraw: (processId) => bus.withdraw(processId),
+    },
+    sequencer: {
+      draw: () => gates.pass('draw', () => sequencer.draw()),
+      publish: (stamp, fenced) => gates.pass('publish', () => sequencer.publish(stamp, fenced)),
+      beat: (intervalMs) => gates.pass('beat', () => sequencer.beat(intervalMs)),
     },
     timeUs: () => gates.pass('time', () => store.timeUs()),
     connect: () => store.connect(),
