@@ -2,7 +2,7 @@ import { FENCES_PER_ADVANCE } from '@lockstep/cache'
 import { TOPICS } from '@lockstep/runtime'
 import type { EventLog, LogRecord } from '@lockstep/runtime'
 import { EVERYTHING, ZERO_LSN, encodeEvent, epochStart, isClassTag } from '@lockstep/schemas'
-import type { DeadLetter } from '@lockstep/schemas'
+import type { DeadLetter, Watermark } from '@lockstep/schemas'
 import { busFenceOf, coalesce } from './coalesce.ts'
 import type { Effect, Item } from './derive.ts'
 import type { GenerationNeed } from './generation-requests.ts'
@@ -98,24 +98,33 @@ export class BatchRun {
       return DONE
     }
     this.memory.newestGeneration = Math.max(this.memory.newestGeneration, newestGeneration(step.items))
-    const plain = await this.#raise(step.items)
+    const effects = coalesce(effectsOf(step.items))
+    const plain = await this.#raise(effects)
+    const watermark = lastWatermark(step.items)
     let { from, to } = step
     for (let answers = 0; answers < MAX_ANSWERS_PER_STEP; answers++) {
-      const verdict = await this.#advance({ ...step, from, to }, plain)
-      if (verdict.kind !== 'behind') return this.#conclude(verdict, step, to)
+      const verdict = await this.#advance({ from, to, effects, plain, watermark })
+      if (verdict.kind !== 'behind') return this.#conclude(verdict, { step, to, effects })
       from = verdict.below
       to = from > to ? from : to
     }
     return this.#rewind(this.#batch.firstOffset)
   }
 
-  async #advance({ from, to, items }: ApplyStep, plain: readonly Effect[]): Promise<Verdict> {
-    const watermark = lastWatermark(items)
+  async #advance(part: {
+    readonly from: bigint
+    readonly to: bigint
+    readonly effects: readonly Effect[]
+    /** Those of them that are still to be raised. */
+    readonly plain: readonly Effect[]
+    readonly watermark: Watermark | undefined
+  }): Promise<Verdict> {
+    const { from, to, effects, plain, watermark } = part
     const reply = await this.#deps.writer.advance({
       partition: this.#batch.partition,
       from,
       to,
-      fences: coalesce(effectsOf(items)).map(busFenceOf),
+      fences: effects.map(busFenceOf),
       plain,
       watermark: watermark && { stamp: watermark.stamp, echo: watermark.echo, partitions: watermark.partitions },
     })
@@ -125,9 +134,9 @@ export class BatchRun {
   }
 
   /** Raises the fences of many tags; few are answered instead, for `advance` to raise on its way. */
-  async #raise(items: readonly Item[]): Promise<readonly Effect[]> {
+  async #raise(effects: readonly Effect[]): Promise<readonly Effect[]> {
     if (this.#deps.unsafeSkipFences === true) return []
-    const plain = coalesce(effectsOf(items)).filter(({ tag }) => tag !== EVERYTHING && !isClassTag(tag))
+    const plain = effects.filter(({ tag }) => tag !== EVERYTHING && !isClassTag(tag))
     if (plain.length <= FENCES_PER_ADVANCE) return plain
     for (let start = 0; start < plain.length; start += FENCES_PER_CALL) {
       await this.#deps.writer.applyFences(plain.slice(start, start + FENCES_PER_CALL))
@@ -135,17 +144,21 @@ export class BatchRun {
     return []
   }
 
-  async #conclude(verdict: Exclude<Verdict, { kind: 'behind' }>, step: ApplyStep, to: bigint): Promise<Outcome> {
+  async #conclude(
+    verdict: Exclude<Verdict, { kind: 'behind' }>,
+    done: { readonly step: ApplyStep; readonly to: bigint; readonly effects: readonly Effect[] },
+  ): Promise<Outcome> {
     const { memory } = this
+    const { step, to, effects } = done
     if (verdict.kind === 'rewind') return this.#rewind(verdict.to)
     if (verdict.kind === 'applied') {
       memory.position = to
       memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
-      this.#ledger.owe(effectsOf(step.items), verdict.busId, 'change')
+      this.#ledger.owe(effects, verdict.busId, 'change')
       this.#deps.metrics.applied(step.items, this.#batch.partition)
       await this.#noteOutdated(verdict.outdatedBy, step.items)
     } else {
-      this.#ledger.owe(effectsOf(step.items), NO_BUS_ENTRY, 'change')
+      this.#ledger.owe(effects, NO_BUS_ENTRY, 'change')
       await this.#refuse(verdict, step.items)
     }
     // Where `w` stands past the unreadable record, a flush has covered it.

@@ -19,16 +19,21 @@ export class PurgeLedger {
   owe(effects: Iterable<Effect>, busId: string, reason: string): void {
     for (const effect of effects) {
       const known = this.#purges.get(effect.tag)
-      const purge: OwedPurge = { ...effect, busId, reason }
+      // Written out here and below: spreading costs more than the rest of the work on a tag.
+      const { tag, stamp, commitLsn, commitTimeUs, offset } = effect
+      const purge: OwedPurge = { tag, stamp, commitLsn, commitTimeUs, offset, busId, reason }
       this.#purges.set(effect.tag, known === undefined ? purge : mergePurges(known, purge))
     }
   }
 
   /** Writes the commands. Their ids depend on the source record alone, so a repetition is recognisable. */
   records(partition: number): LogRecord[] {
-    return [...this.#purges.values()].map(({ offset, ...purge }) => {
-      const command: PurgeCommand = { kind: 'purge', id: `${partition}-${offset}-${purge.tag}`, ...purge }
-      return { key: purge.tag, value: encodeEvent(command) }
-    })
+    const records: LogRecord[] = []
+    for (const { tag, stamp, commitLsn, commitTimeUs, offset, busId, reason } of this.#purges.values()) {
+      const id = `${partition}-${offset}-${tag}`
+      const command: PurgeCommand = { kind: 'purge', id, tag, stamp, commitLsn, commitTimeUs, busId, reason }
+      records.push({ key: tag, value: encodeEvent(command) })
+    }
+    return records
   }
 }

@@ -114,18 +114,22 @@ interface WireFlush extends Omit<Flush, 'generation'> {
 
 /** Checks what Avro cannot: stamps, tags, ranges. Generated record classes become plain objects here. */
 const FROM_WIRE = {
-  change: (wire: WireChange): Change => ({
-    kind: 'change',
-    op: wire.op,
-    table: wire.table,
-    before: readColumns(wire.before),
-    after: readColumns(wire.after),
-    stamp: parseStamp(wire.stamp),
-    commitLsn: unsigned(wire.commitLsn) as Lsn,
-    index: count(wire.index),
-    xid: unsigned(wire.xid),
-    commitTimeUs: wire.commitTimeUs,
-  }),
+  change: (wire: WireChange): Change => {
+    const before = readColumns(wire.before)
+    return {
+      kind: 'change',
+      op: wire.op,
+      table: wire.table,
+      before,
+      // Most updates leave the columns alone that rules name.
+      after: wire.after.equals(wire.before) ? before : readColumns(wire.after),
+      stamp: parseStamp(wire.stamp),
+      commitLsn: unsigned(wire.commitLsn) as Lsn,
+      index: count(wire.index),
+      xid: unsigned(wire.xid),
+      commitTimeUs: wire.commitTimeUs,
+    }
+  },
   watermark: (wire: Watermark): Watermark => ({
     kind: 'watermark',
     stamp: parseStamp(wire.stamp),
