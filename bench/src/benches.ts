@@ -2,10 +2,12 @@ import type { Bench } from './bench.ts'
 import { cacheBench } from './cache.ts'
 import { connectorBench } from './connector.ts'
 import { demoBench } from './demo.ts'
+import { invalidatorBench } from './invalidator.ts'
 
 /** Every benchmark by the name it is called with. */
 export const BENCHES: ReadonlyMap<string, Bench> = new Map([
   ['demo', demoBench],
   ['connector', connectorBench],
   ['cache', cacheBench],
+  ['invalidator', invalidatorBench],
 ])

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
 import { drainBoth, RECVLOGICAL, WORKLOADS, type Drain, type DrainRuns, type Workload } from './connector/drain.ts'
-import { measureLatency, PGBENCH, type Latency } from './connector/latency.ts'
+import { measureLatency, type Latency } from './connector/latency.ts'
 import { openRig } from './connector/rig.ts'
+import { PGBENCH } from './pgbench.ts'
 
 const ROUNDS = 3
 /** Commits per second. */

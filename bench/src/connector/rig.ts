@@ -11,6 +11,7 @@ import {
   type PostgresServer,
 } from '@lockstep/servers'
 import pg from 'pg'
+import { ITEMS_TABLE } from '../pgbench.ts'
 import { buildService, startConnectorProcess, type ConnectorProcess } from './service.ts'
 
 export const PUBLICATION = 'bench'
@@ -19,9 +20,7 @@ const RULES = `tables:
     - tag: item:{id}
     - tag: category:{category_id}
 `
-// About 210 bytes per row on the wire, the width of the rows in the published figures.
-const TABLE = `create table items (id bigint primary key, category_id int, name text, price numeric,
-  updated_at timestamptz, filler text); alter table items replica identity full; create publication ${PUBLICATION} for table items`
+const TABLE = `${ITEMS_TABLE}; create publication ${PUBLICATION} for table items`
 
 /** Servers of one run: a database, a broker, and connector processes between them. */
 export interface Rig {

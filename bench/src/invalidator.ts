@@ -1,0 +1,36 @@
+import { startRedis } from '@lockstep/servers'
+import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
+import { measureCommitToL1 } from './invalidator/latency.ts'
+import { measureThroughput } from './invalidator/throughput.ts'
+import { machineStallPercent } from './machine-stalls.ts'
+
+const RATE = 2_000
+const RUNS = 3
+const SPIN_MS = 3_000
+const round = (value: number): number => Math.round(value * 100) / 100
+
+/** What the invalidator bears, and how long a commit takes until the memory of every process has applied it. */
+export const invalidatorBench: Bench = {
+  versions: {},
+  async run(): Promise<Figure[]> {
+    const stalls = machineStallPercent(SPIN_MS)
+    const runs = []
+    for (let run = 0; run < RUNS; run++) {
+      const redis = await startRedis({ needs: 'process' })
+      runs.push(await measureThroughput(redis.url))
+      await redis.stop()
+    }
+    const median = runs.toSorted((a, b) => a.tagsPerSecond - b.tagsPerSecond)[Math.floor(RUNS / 2)]
+    if (!median) throw new Error('nothing was measured')
+    const { commits, p50, p99 } = await measureCommitToL1(RATE)
+    return [
+      { name: 'machineStallPercent', value: stalls, unit: '%', target: null, met: null },
+      atLeast('tagsPerSecond', median.tagsPerSecond, '1/s', 100_000),
+      { name: 'cpuPerTag', value: round(median.cpuUsPerTag), unit: 'µs', target: null, met: null },
+      { name: 'redisCpuPerTag', value: round(median.redisUsPerTag), unit: 'µs', target: null, met: null },
+      { name: 'commits', value: commits, unit: `commits at ${RATE}/s`, target: null, met: null },
+      atMost('commitToL1P50Ms', round(p50), 'ms', 3),
+      atMost('commitToL1P99Ms', round(p99), 'ms', 10),
+    ]
+  },
+}
