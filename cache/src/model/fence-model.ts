@@ -13,6 +13,7 @@ import {
   type Filler,
   type ModelState,
 } from './state.ts'
+import { search, type Explorable, type Exploration, type Step } from './search.ts'
 
 /**
  * The protections, each of which can be taken away:
@@ -43,29 +44,31 @@ export const PROTECTIONS = [
 /** One of the protections. */
 export type Protection = (typeof PROTECTIONS)[number]
 
-/** What an exploration found. `trace` leads to the first stale read, null when there is none. */
-export interface Exploration {
-  readonly states: number
-  /** States in which a cached value may be served: a model that never caches is safe and worthless. */
-  readonly validStates: number
-  readonly trace: readonly string[] | null
-}
-
-type Step = readonly [label: string, next: ModelState]
 type Apply = (next: ModelState) => void
 
 /** Every step of database, pipeline and expiry, and of the fillers, in every order. */
-class FenceModel {
+export class FenceModel implements Explorable<ModelState> {
+  readonly first: ModelState
   readonly #bounds: Bounds
   readonly #without: Protection | null
 
   constructor(bounds: Bounds, without: Protection | null) {
+    this.first = initialState(bounds)
     this.#bounds = bounds
     this.#without = without
   }
 
-  next(state: ModelState): Step[] {
-    const steps: Step[] = []
+  key(state: ModelState): string {
+    return stateKey(state)
+  }
+
+  /** Stale is a value that misses a change whose fence had been applied. */
+  isStale({ value, applied }: ModelState): boolean {
+    return ((value?.saw ?? 0) & applied) !== applied
+  }
+
+  next(state: ModelState): Step<ModelState>[] {
+    const steps: Step<ModelState>[] = []
     const push = (label: string, apply: Apply): void => {
       const next = copyState(state)
       apply(next)
@@ -221,38 +224,7 @@ class FenceModel {
   }
 }
 
-function traceTo(parents: ReadonlyMap<string, readonly [string, string]>, key: string): string[] {
-  const labels: string[] = []
-  for (let at = parents.get(key); at; at = parents.get(at[0])) labels.push(at[1])
-  return labels.reverse()
-}
-
-/**
- * Visits every state reachable within the bounds. Stale means: a value may be served that misses a change whose fence had
- * been applied. `trace` costs memory, so it is kept only where asked for.
- */
+/** Visits every state within the bounds: may a value be served that misses a change whose fence had been applied? */
 export function explore(bounds: Bounds, without: Protection | null, options = { trace: false }): Exploration {
-  const model = new FenceModel(bounds, without)
-  const first = initialState(bounds)
-  const firstKey = stateKey(first)
-  const seen = new Set([firstKey])
-  const parents = new Map<string, readonly [string, string]>()
-  const open: ModelState[] = [first]
-  let validStates = 0
-  for (let state = open.pop(); state; state = open.pop()) {
-    if (model.serves(state)) {
-      validStates += 1
-      const isStale = ((state.value?.saw ?? 0) & state.applied) !== state.applied
-      if (isStale) return { states: seen.size, validStates, trace: traceTo(parents, stateKey(state)) }
-    }
-    const key = options.trace ? stateKey(state) : ''
-    for (const [label, next] of model.next(state)) {
-      const nextKey = stateKey(next)
-      if (seen.has(nextKey)) continue
-      seen.add(nextKey)
-      if (options.trace) parents.set(nextKey, [key, label])
-      open.push(next)
-    }
-  }
-  return { states: seen.size, validStates, trace: null }
+  return search(new FenceModel(bounds, without), options)
 }
