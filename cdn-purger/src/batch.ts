@@ -13,41 +13,31 @@ export class Request<T extends Keyed> {
   readonly items: T[] = []
   readonly #limits: RequestLimits
   #bytes = 0
-  #isFull = false
 
   constructor(limits: RequestLimits) {
     this.#limits = limits
   }
 
-  /** No further key was let in, or may be. */
-  get isFull(): boolean {
-    return this.#isFull || this.items.length >= this.#limits.maxKeys
-  }
-
   /**
-   * Takes from `queue` what still fits, in order, and removes it there. A key that is too long for any request goes
-   * alone: the provider's refusal then names it.
+   * Takes an item if it still fits. A key that is too long for any request goes alone: the provider's refusal then names it.
    */
-  fill(queue: Map<string, T>): void {
-    const { maxKeys, maxBytes } = this.#limits
-    for (const [id, item] of queue) {
-      const size = item.key.length + 1
-      const { length } = this.items
-      if (length > 0 && (length >= maxKeys || this.#bytes + size > maxBytes)) {
-        this.#isFull = true
-        return
-      }
-      queue.delete(id)
-      this.items.push(item)
-      this.#bytes += size
-    }
+  offer(item: T): boolean {
+    const size = item.key.length + 1
+    const { length } = this.items
+    if (length > 0 && (length >= this.#limits.maxKeys || this.#bytes + size > this.#limits.maxBytes)) return false
+    this.items.push(item)
+    this.#bytes += size
+    return true
   }
 }
 
 /** Takes from `queue` what fits into one request, in order, and removes it there. */
 export function takeBatch<T extends Keyed>(queue: Map<string, T>, limits: RequestLimits): T[] {
   const request = new Request<T>(limits)
-  request.fill(queue)
+  for (const [id, item] of queue) {
+    if (!request.offer(item)) break
+    queue.delete(id)
+  }
   return request.items
 }
 

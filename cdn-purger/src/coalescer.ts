@@ -46,11 +46,8 @@ export class Coalescer {
 
   /** When the oldest command arrived, monotonic ms; null when nothing waits. */
   get oldestMs(): number | null {
-    let oldest: number | null = null
-    for (const { head } of this.#waiting.values()) {
-      if (oldest === null || head.arrivedMs < oldest) oldest = head.arrivedMs
-    }
-    return oldest
+    for (const { head } of this.#waiting.values()) return head.arrivedMs
+    return null
   }
 
   add({ command, source }: ReceivedCommand, ticket: BatchTicket, arrivedMs: number): void {
@@ -74,8 +71,9 @@ export class Coalescer {
         head = head === waiting.head ? waiting.next : null
       }
       if (head === waiting.head) continue
+      this.#waiting.delete(tag)
+      // Behind the others: the first to stand here is the one that waits longest.
       if (head) this.#waiting.set(tag, { head, next: null })
-      else this.#waiting.delete(tag)
     }
     return released
   }

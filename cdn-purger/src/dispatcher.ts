@@ -8,8 +8,7 @@ import type { PurgerMetrics } from './metrics.ts'
 import { Pace } from './pace.ts'
 import type { EdgeProvider, PurgeReply, RateBudget } from './ports.ts'
 import { PurgeQueue } from './purge-queue.ts'
-import type { LaneName, OnOutcome, PurgeOutcome, QueuedRequest, Slot } from './purge-queue.ts'
-import type { Purge } from './purge.ts'
+import type { LaneName, PurgeOutcome, QueuedRequest, Slot, Waiter } from './purge-queue.ts'
 import { RequestRecord } from './request-record.ts'
 
 /** How failures are answered. */
@@ -38,7 +37,8 @@ export interface DispatcherDeps {
   readonly budget: RateBudget | null
   readonly policy: RetryPolicy
   readonly escalation: Escalation
-  readonly journal: JournalWriter
+  /** Null: nothing is journaled. */
+  readonly journal: JournalWriter | null
   readonly newId: () => string
   readonly time: TimeSource
   readonly random: () => number
@@ -110,9 +110,9 @@ export class Dispatcher {
     }
   }
 
-  /** Queues one purge; `onOutcome` is called once, unless the dispatcher stops first. */
-  submit(purge: Purge, onOutcome: OnOutcome): void {
-    this.#queue.add(purge, onOutcome)
+  /** Queues one purge; its `onOutcome` is called once, unless the dispatcher stops first. */
+  submit(waiter: Waiter): void {
+    this.#queue.add(waiter)
     this.#pumpSoon()
   }
 
@@ -128,7 +128,7 @@ export class Dispatcher {
       metrics.escalated(provider.name, step.level)
       logger.warn({ provider: provider.name, level: step.level, reason: step.reason }, 'purges escalated')
       const record = { provider: provider.name, tier, atMs: time.wallMs(), detail: step.reason }
-      for (const entry of RequestRecord.escalated(record, step.covered)) void journal.append(entry)
+      for (const entry of RequestRecord.escalated(record, step.covered)) void journal?.append(entry)
     }
   }
 
@@ -228,8 +228,12 @@ export class Dispatcher {
     const record = new RequestRecord({ provider: provider.name, tier, batch: newId(), sentAtMs: time.wallMs() })
     let reply: PurgeReply
     try {
-      const keys = isEverything ? [] : [...new Set(slots.map((slot) => slot.key))]
-      reply = await (isEverything ? provider.purgeAll(signal) : provider.purge(keys, signal))
+      const purge = async () =>
+        provider.purge(
+          slots.map(({ key }) => key),
+          signal,
+        )
+      reply = await (isEverything ? provider.purgeAll(signal) : purge())
     } catch (error) {
       if (signal.aborted) return this.#queue.putBack(flight.request)
       reply = { kind: 'unavailable', detail: String(error) }
@@ -245,7 +249,7 @@ export class Dispatcher {
       this.#isDenied = false
       logger.info({ provider }, 'edge accepts our credentials again')
     }
-    for (const entry of record.answered(reply, flight.request, time.wallMs())) void journal.append(entry)
+    if (journal) for (const entry of record.answered(reply, flight.request, time.wallMs())) void journal.append(entry)
     switch (reply.kind) {
       case 'purged':
         this.#failures = 0
@@ -287,7 +291,7 @@ export class Dispatcher {
   #purged(flight: InFlight): void {
     for (const other of this.#inFlight) if (other !== flight) other.meanwhile.push(flight)
     this.#pace.purged(flight.request.slots.length)
-    settle(flight.request.slots, { kind: 'purged', startedMs: flight.startedMs })
+    this.#settle(flight.request.slots, { kind: 'purged', startedMs: flight.startedMs })
   }
 
   /**
@@ -306,18 +310,18 @@ export class Dispatcher {
     }
     this.#queue.putBack({ slots: left })
     const { journal, time } = this.#deps
-    for (const entry of record.overtaken(overtaken, time.wallMs())) void journal.append(entry)
+    for (const entry of record.overtaken(overtaken, time.wallMs())) void journal?.append(entry)
     for (const slot of overtaken)
-      settle([slot], { kind: 'purged', startedMs: purged.get(slot.tag)?.other.startedMs ?? 0 })
+      this.#settle([slot], { kind: 'purged', startedMs: purged.get(slot.tag)?.other.startedMs ?? 0 })
   }
 
   #refuse(request: QueuedRequest, detail: string): void {
     const { slots, isEverything } = request
-    if (slots.length <= 1 || isEverything) return settle(slots, { kind: 'refused', detail })
+    if (slots.length <= 1 || isEverything) return this.#settle(slots, { kind: 'refused', detail })
     this.#queue.putHalves(request, bisect(slots))
   }
-}
 
-function settle(slots: readonly Slot[], outcome: PurgeOutcome): void {
-  for (const slot of slots) for (const { onOutcome } of slot.waiters) onOutcome(outcome)
+  #settle(slots: readonly Slot[], outcome: PurgeOutcome): void {
+    for (const slot of slots) for (const waiter of slot.waiters) waiter.onOutcome(outcome, this.name)
+  }
 }

@@ -3,14 +3,12 @@ import type { Stamp, Tag } from '@lockstep/schemas'
 import { Request } from './batch.ts'
 import type { PurgeLimits } from './ports.ts'
 import type { Purge } from './purge.ts'
+import { SlotMap } from './slot-map.ts'
 
 /** How one purge ended at one provider. `startedMs` is when its request was sent. */
 export type PurgeOutcome =
   | { readonly kind: 'purged'; readonly startedMs: number }
   | { readonly kind: 'refused'; readonly detail: string }
-
-/** Receives the outcome of one purge. */
-export type OnOutcome = (outcome: PurgeOutcome) => void
 
 /** What shares a turn: live work of the log, rebounds of any work, and the first purges of orders. */
 export type LaneName = 'live' | 'rebound' | 'manual' | 'replay'
@@ -23,10 +21,10 @@ export const LANE_WEIGHTS: readonly (readonly [LaneName, number])[] = [
   ['replay', 1],
 ]
 
-/** One purge and who waits for its outcome. */
+/** One purge, and what is told once how it ended at a provider. */
 export interface Waiter {
   readonly purge: Purge
-  readonly onOutcome: OnOutcome
+  onOutcome(outcome: PurgeOutcome, provider: string): void
 }
 
 /** All purges of one tag that wait for the same request. Only the queue and the dispatcher change it. */
@@ -58,11 +56,11 @@ export class PurgeQueue {
   readonly #limits: PurgeLimits
   /** A request costs the same however many keys it has, so that none should travel half empty. */
   readonly #fills: boolean
-  readonly #lanes: Record<LaneName, Map<string, Slot>> = {
-    live: new Map(),
-    manual: new Map(),
-    rebound: new Map(),
-    replay: new Map(),
+  readonly #lanes: Record<LaneName, SlotMap> = {
+    live: new SlotMap(),
+    manual: new SlotMap(),
+    rebound: new SlotMap(),
+    replay: new SlotMap(),
   }
   readonly #credits: Record<LaneName, number> = { live: 0, manual: 0, rebound: 0, replay: 0 }
   /** Tags of whole classes that wait: what they cover rides along. */
@@ -89,8 +87,7 @@ export class PurgeQueue {
 
   /** When the oldest live purge arrived; null when none waits. Slots stand in the order of their first purge. */
   get oldestMs(): number | null {
-    for (const slot of this.#lanes.live.values()) return slot.arrivedMs
-    return null
+    return this.#lanes.live.first()?.arrivedMs ?? null
   }
 
   /** Keys of the next request if it were taken now, at most `maxKeys`. */
@@ -98,10 +95,10 @@ export class PurgeQueue {
     return Math.min(this.#halves[0]?.slots.length ?? this.size, this.#limits.maxKeys)
   }
 
-  add(purge: Purge, onOutcome: OnOutcome): void {
-    const { tag, key, arrivedMs } = purge
-    const lane = purge.phase === 'rebound' ? 'rebound' : purge.lane
-    this.#join({ key, tag, lane, stamp: purge.command.stamp, arrivedMs, attempts: 0, waiters: [{ purge, onOutcome }] })
+  add(waiter: Waiter): void {
+    const { tag, key, arrivedMs, phase, lane: origin, command } = waiter.purge
+    const lane = phase === 'rebound' ? 'rebound' : origin
+    this.#join({ key, tag, lane, stamp: command.stamp, arrivedMs, attempts: 0, waiters: [waiter] })
   }
 
   /** Puts back what was not purged, ahead of what came later. */
@@ -113,10 +110,9 @@ export class PurgeQueue {
       else returned.set(slot.lane, [slot])
     }
     for (const [lane, list] of returned) {
-      const later = this.#lanes[lane]
-      this.#lanes[lane] = new Map(list.map((slot) => [slot.tag, slot]))
-      for (const slot of list) this.#note(slot)
-      for (const slot of later.values()) this.#join(slot)
+      const later = [...this.#lanes[lane].values()]
+      this.#lanes[lane].clear()
+      for (const slot of [...list, ...later]) this.#join(slot)
     }
   }
 
@@ -135,10 +131,10 @@ export class PurgeQueue {
     }
     const lane = this.#nextLane()
     if (!lane) return null
-    if (LANE_WEIGHTS.some(([name]) => this.#lanes[name].has(EVERYTHING))) return this.#takeAll(lane)
+    if (LANE_WEIGHTS.some(([name]) => this.#lanes[name].get(EVERYTHING))) return this.#takeAll(lane)
     const request = new Request<Slot>({ ...this.#limits, maxKeys })
-    request.fill(this.#lanes[lane])
-    if (this.#fills) for (const [other] of LANE_WEIGHTS) if (!request.isFull) request.fill(this.#lanes[other])
+    let hasRoom = fill(request, this.#lanes[lane])
+    if (this.#fills) for (const [other] of LANE_WEIGHTS) if (hasRoom) hasRoom = fill(request, this.#lanes[other])
     for (const slot of request.items) if (this.#coarse.size > 0) this.#coarse.delete(slot.tag)
     return { lane, isEverything: false, slots: request.items }
   }
@@ -161,10 +157,10 @@ export class PurgeQueue {
     const covered: Slot[] = []
     for (const [name] of LANE_WEIGHTS) {
       const lane = this.#lanes[name]
-      for (const [id, slot] of lane) {
+      for (const slot of [...lane.values()]) {
         if (tagClass !== null && (slot.tag === EVERYTHING || classOf(slot.tag) !== tagClass)) continue
         covered.push(slot)
-        lane.delete(id)
+        lane.delete(slot.tag)
       }
     }
     const first = covered[0]
@@ -215,7 +211,7 @@ export class PurgeQueue {
       absorb(slot, waiting)
       break
     }
-    this.#lanes[slot.lane].set(slot.tag, slot)
+    this.#lanes[slot.lane].add(slot)
     this.#note(slot)
   }
 
@@ -229,6 +225,15 @@ export class PurgeQueue {
     absorb(waiting, slot)
     return true
   }
+}
+
+/** Moves slots into a request in order; answers whether it took them all. */
+function fill(request: Request<Slot>, lane: SlotMap): boolean {
+  for (let slot = lane.first(); slot; slot = lane.first()) {
+    if (!request.offer(slot)) return false
+    lane.delete(slot.tag)
+  }
+  return true
 }
 
 /** Has `slot` answer for everything that waits for `other`. */

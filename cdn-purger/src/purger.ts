@@ -245,7 +245,7 @@ class PurgePipeline implements Purger {
       budget: budgetOf?.(provider) ?? null,
       policy: options.retry ?? RETRY_POLICY,
       escalation: options.escalation ?? NEVER,
-      journal: this.#accounts,
+      journal: this.#deps.journal ? this.#accounts : null,
       newId,
     })
   }

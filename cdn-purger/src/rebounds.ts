@@ -9,6 +9,8 @@ interface Owed {
   readonly liveMs: number
   /** When the oldest was. */
   readonly sinceMs: number
+  /** The one owed before, of the same tag. */
+  older: Owed | null
 }
 
 // A tag purged without pause owes one rebound per sixteenth of reboundMs, whatever its rate.
@@ -33,9 +35,10 @@ export interface ReboundDeps {
  */
 export class Rebounds {
   readonly #deps: ReboundDeps
-  readonly #owed = new Map<Tag, Owed[]>()
+  /** The newest of each tag. */
+  readonly #owed = new Map<Tag, Owed>()
   readonly #stopping = new AbortController()
-  #acknowledged: { readonly tag: Tag; readonly liveMs: number }[] = []
+  #acknowledged: Owed[] = []
 
   constructor(deps: ReboundDeps) {
     this.#deps = deps
@@ -48,15 +51,22 @@ export class Rebounds {
 
   /** Notes that all tiers have a purge whose first request was sent at `startedMs`. */
   done(purge: Purge, startedMs: number): void {
-    this.#settle(purge.tag, startedMs)
-    if (purge.phase === 'rebound') return
-    if (this.#deps.unsafeSkip) return purge.tickets.release()
-    const liveMs = this.#deps.time.nowMs()
-    const owed = this.#owed.get(purge.tag)
-    if (owed) append(owed, { purge, liveMs, sinceMs: liveMs }, this.#deps.reboundMs / MAX_OWED_PER_TAG)
-    else this.#owed.set(purge.tag, [{ purge, liveMs, sinceMs: liveMs }])
+    const { time, reboundMs, unsafeSkip } = this.#deps
+    const newest = this.#owed.get(purge.tag)
+    const left = newest ? this.#settle(newest, startedMs) : null
+    if (purge.phase === 'rebound' || unsafeSkip) {
+      if (purge.phase !== 'rebound') purge.tickets.release()
+      if (newest && !left) this.#owed.delete(purge.tag)
+      return
+    }
+    const liveMs = time.nowMs()
+    const isSameSpan = left !== null && liveMs - left.sinceMs < reboundMs / MAX_OWED_PER_TAG
+    const owed: Owed = isSameSpan
+      ? { purge: mergePurges(left.purge, purge), liveMs, sinceMs: left.sinceMs, older: left.older }
+      : { purge, liveMs, sinceMs: liveMs, older: left }
+    this.#owed.set(purge.tag, owed)
     if (this.#acknowledged.length === 0) this.#arm()
-    this.#acknowledged.push({ tag: purge.tag, liveMs })
+    this.#acknowledged.push(owed)
   }
 
   stop(): void {
@@ -72,7 +82,7 @@ export class Rebounds {
       .then(() => {
         const acknowledged = this.#acknowledged
         this.#acknowledged = []
-        return this.#sleepUntil(dueMs).then(() => acknowledged.forEach(({ tag, liveMs }) => this.#fire(tag, liveMs)))
+        return this.#sleepUntil(dueMs).then(() => this.#fire(acknowledged))
       })
       .catch(() => undefined)
   }
@@ -84,27 +94,25 @@ export class Rebounds {
     while (time.nowMs() < dueMs)
   }
 
-  #fire(tag: Tag, liveMs: number): void {
-    const newest = this.#owed.get(tag)?.at(-1)
-    if (!newest || newest.liveMs > liveMs) return
-    this.#deps.onDue({ ...newest.purge, phase: 'rebound' })
+  #fire(acknowledged: readonly Owed[]): void {
+    for (const { purge, liveMs } of acknowledged) {
+      const newest = this.#owed.get(purge.tag)
+      // A newer live purge has a rebound of its own.
+      if (newest && newest.liveMs <= liveMs) this.#deps.onDue({ ...newest.purge, phase: 'rebound' })
+    }
   }
 
-  #settle(tag: Tag, startedMs: number): void {
-    const owed = this.#owed.get(tag)
-    if (!owed) return
-    const left = owed.filter(({ purge, liveMs }) => {
-      const isSettled = liveMs + this.#deps.reboundMs <= startedMs
-      if (isSettled) purge.tickets.release()
-      return !isSettled
-    })
-    if (left.length > 0) this.#owed.set(tag, left)
-    else this.#owed.delete(tag)
+  /** Releases what a purge sent at `startedMs` settles; answers the newest of what is left. */
+  #settle(newest: Owed, startedMs: number): Owed | null {
+    let left: Owed | null = newest
+    let newer: Owed | null = null
+    while (left && left.liveMs + this.#deps.reboundMs > startedMs) {
+      newer = left
+      left = left.older
+    }
+    // What was owed earlier is settled by whatever settles this one.
+    for (let owed = left; owed; owed = owed.older) owed.purge.tickets.release()
+    if (newer) newer.older = null
+    return newer ? newest : null
   }
-}
-
-function append(owed: Owed[], next: Owed, spanMs: number): void {
-  const last = owed.at(-1)
-  if (!last || next.liveMs - last.sinceMs >= spanMs) owed.push(next)
-  else owed[owed.length - 1] = { ...next, purge: mergePurges(last.purge, next.purge), sinceMs: last.sinceMs }
 }

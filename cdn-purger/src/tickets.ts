@@ -18,31 +18,42 @@ export class BatchTicket {
   }
 }
 
-/** The batches that one purge answers for, each held once. */
+/** The batches that one purge answers for, each held once. Mostly one, so that a set would be waste. */
 export class TicketSet {
-  readonly #tickets = new Set<BatchTicket>()
-
-  get size(): number {
-    return this.#tickets.size
-  }
+  #one: BatchTicket | null = null
+  #more: Set<BatchTicket> | null = null
 
   add(ticket: BatchTicket): void {
-    if (this.#tickets.has(ticket)) return
+    if (this.#has(ticket)) return
     ticket.hold()
-    this.#tickets.add(ticket)
+    this.#take(ticket)
   }
 
   /** Takes over all holds of `other`, which is empty afterwards. */
   absorb(other: TicketSet): void {
-    for (const ticket of other.#tickets) {
-      if (this.#tickets.has(ticket)) ticket.release()
-      else this.#tickets.add(ticket)
+    for (const ticket of other.#clear()) {
+      if (this.#has(ticket)) ticket.release()
+      else this.#take(ticket)
     }
-    other.#tickets.clear()
   }
 
   release(): void {
-    for (const ticket of this.#tickets) ticket.release()
-    this.#tickets.clear()
+    for (const ticket of this.#clear()) ticket.release()
+  }
+
+  #has(ticket: BatchTicket): boolean {
+    return this.#one === ticket || this.#more?.has(ticket) === true
+  }
+
+  #take(ticket: BatchTicket): void {
+    if (this.#one) (this.#more ??= new Set()).add(ticket)
+    else this.#one = ticket
+  }
+
+  #clear(): BatchTicket[] {
+    const tickets = this.#one ? [this.#one, ...(this.#more ?? [])] : []
+    this.#one = null
+    this.#more = null
+    return tickets
   }
 }

@@ -1,5 +1,5 @@
 import type { Dispatcher } from './dispatcher.ts'
-import type { PurgeOutcome } from './purge-queue.ts'
+import type { PurgeOutcome, Waiter } from './purge-queue.ts'
 import type { Purge } from './purge.ts'
 
 /** What the tiers need. */
@@ -24,26 +24,44 @@ export class Tiers {
   }
 
   run(purge: Purge): void {
-    this.#enter(purge, 0, Number.POSITIVE_INFINITY)
+    new Passage(this.#deps, purge).enter()
+  }
+}
+
+/** One purge on its way: one object for all tiers, because hundreds of thousands are on their way in a storm. */
+class Passage implements Waiter {
+  readonly purge: Purge
+  readonly #deps: TiersDeps
+  #next = 0
+  #open = 0
+  #startedMs = Number.POSITIVE_INFINITY
+
+  constructor(deps: TiersDeps, purge: Purge) {
+    this.#deps = deps
+    this.purge = purge
   }
 
-  #enter(purge: Purge, index: number, startedMs: number): void {
-    const tier = this.#deps.tiers[index]
-    if (!tier) return this.#deps.onDone(purge, startedMs)
-    let earliestMs = startedMs
-    let open = tier.length
-    const close = () => {
-      open -= 1
-      if (open === 0) this.#enter(purge, index + 1, earliestMs)
+  enter(): void {
+    const tier = this.#deps.tiers[this.#next]
+    if (!tier) return this.#deps.onDone(this.purge, this.#startedMs)
+    this.#next += 1
+    this.#open = tier.length
+    for (const dispatcher of tier) dispatcher.submit(this)
+  }
+
+  onOutcome(outcome: PurgeOutcome, provider: string): void {
+    if (outcome.kind === 'purged') {
+      this.#startedMs = Math.min(this.#startedMs, outcome.startedMs)
+      return this.#close()
     }
-    for (const dispatcher of tier) {
-      dispatcher.submit(purge, (outcome: PurgeOutcome) => {
-        if (outcome.kind === 'purged') {
-          earliestMs = Math.min(earliestMs, outcome.startedMs)
-          return close()
-        }
-        this.#deps.onRefused(purge, dispatcher.name, outcome.detail).then(close, () => undefined)
-      })
-    }
+    this.#deps.onRefused(this.purge, provider, outcome.detail).then(
+      () => this.#close(),
+      () => undefined,
+    )
+  }
+
+  #close(): void {
+    this.#open -= 1
+    if (this.#open === 0) this.enter()
   }
 }
