@@ -3,11 +3,13 @@ import { cacheBench } from './cache.ts'
 import { connectorBench } from './connector.ts'
 import { demoBench } from './demo.ts'
 import { invalidatorBench } from './invalidator.ts'
+import { purgerBench } from './purger.ts'
 
 /** Every benchmark by the name it is called with. */
 export const BENCHES: ReadonlyMap<string, Bench> = new Map([
   ['demo', demoBench],
   ['connector', connectorBench],
+  ['purger', purgerBench],
   ['cache', cacheBench],
   ['invalidator', invalidatorBench],
 ])

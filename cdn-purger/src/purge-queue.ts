@@ -157,7 +157,7 @@ export class PurgeQueue {
     const covered: Slot[] = []
     for (const [name] of LANE_WEIGHTS) {
       const lane = this.#lanes[name]
-      for (const slot of [...lane.values()]) {
+      for (const slot of lane.values()) {
         if (tagClass !== null && (slot.tag === EVERYTHING || classOf(slot.tag) !== tagClass)) continue
         covered.push(slot)
         lane.delete(slot.tag)
