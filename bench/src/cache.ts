@@ -4,6 +4,7 @@ import { measureHeap } from './cache/heap.ts'
 import { measureL1 } from './cache/l1.ts'
 import { measureL2 } from './cache/l2.ts'
 import { KEYS, median, openCacheRig, ratioOf, type CacheRig } from './cache/rig.ts'
+import { measureStampede } from './cache/stampede.ts'
 import { measureZipf } from './cache/zipf.ts'
 
 const SMALL_L1 = KEYS / 10
@@ -55,7 +56,18 @@ async function heap(rig: CacheRig): Promise<readonly Figure[]> {
   ]
 }
 
-const PARTS: Readonly<Record<string, (rig: CacheRig) => Promise<readonly Figure[]>>> = { heap, l1, l2, zipf }
+async function stampede(rig: CacheRig): Promise<readonly Figure[]> {
+  const one = await measureStampede(rig, 1)
+  const four = await measureStampede(rig, 4)
+  return [
+    atMost('stampedeOneLoads', one.loads, 'loads', 1),
+    atMost('stampedeOneMs', round(one.lastAnswerMs, 1), 'ms', 10),
+    atMost('stampedeFourLoads', four.loads, 'loads', 1),
+    atMost('stampedeFourMs', round(four.lastAnswerMs, 1), 'ms', 30),
+  ]
+}
+
+const PARTS: Readonly<Record<string, (rig: CacheRig) => Promise<readonly Figure[]>>> = { heap, l1, l2, zipf, stampede }
 
 /** The cache library beside its peers, all validity checks on; `LOCKSTEP_BENCH_PARTS=l1,l2` runs these parts only. */
 export const cacheBench: Bench = {

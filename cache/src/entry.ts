@@ -131,17 +131,21 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     return this.#isShared ? result : { ...result, value: this.#kind.hand(result.value) }
   }
 
-  async #getOn(
-    key: string,
-    args: Args,
-    record: LocalRecord | undefined,
-    options: ReadOptions | undefined,
-  ): Promise<V | null> {
+  /** Thousands may wait for one load: each that joins costs one promise and no more. */
+  #getOn(key: string, args: Args, record: LocalRecord | undefined, options?: ReadOptions): Promise<V | null> {
     const isPlain = record === undefined && options === undefined
-    if (!isPlain) return (await this.#readOn({ key, args, record }, options)).value
+    if (!isPlain) return this.#readOn({ key, args, record }, options).then(({ value }) => value)
     checkTag(key)
-    const outcome = await this.#share(this.#arrive(key, null), args, false)
-    return this.#hand(outcome.value as V | null)
+    const reader = this.#arrive(key, null)
+    const landing = this.#flights.joinable(reader)
+    if (!landing) return this.#share(reader, args, false).then(({ value }) => this.#hand(value as V | null))
+    return landing.then((outcome) => {
+      if (!this.#flights.satisfies(outcome, reader)) {
+        return this.#share(reader, args, false).then(({ value }) => this.#hand(value as V | null))
+      }
+      this.#context.counters.coalesced += 1
+      return this.#hand(outcome.value as V | null)
+    })
   }
 
   async #readOn(
