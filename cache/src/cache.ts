@@ -10,9 +10,11 @@ import { checkTag } from './dependencies.ts'
 import { CacheEntry } from './entry.ts'
 import { CacheError } from './errors.ts'
 import { DEFAULT_SHORT_FENCE_MS, MAX_LEASE_MS } from './fence-writer.ts'
+import { explain } from './explain.ts'
 import { ExplicitMode, LocalSequencer } from './explicit.ts'
 import { Freshness } from './freshness.ts'
 import { Knowledge } from './knowledge.ts'
+import { KeyEvents } from './key-events.ts'
 import { Kind } from './kind.ts'
 import { LocalLayer } from './l1/local-layer.ts'
 import { createRedisStore } from './redis/store.ts'
@@ -27,11 +29,14 @@ import type {
   Coherence,
   Entry,
   EntryDefinition,
+  Explanation,
   InvalidationListener,
 } from './types.ts'
 
 const DEFAULT_NAMESPACE = 'app'
 const DEFAULT_MAX_STALENESS_MS = 5_000
+/** Some 3 MB at most: 32 events of 100 bytes each. */
+const DEFAULT_EXPLAIN_KEYS = 1_000
 const DEFAULT_CONCURRENT_LOADS = 20
 const DEFAULT_LOAD_QUEUE_MS = 1_000
 const DEFAULT_LOAD_TIMEOUT_MS = 10_000
@@ -168,6 +173,10 @@ class LockstepCache implements Cache {
     return stamp
   }
 
+  explain(key: string): Promise<Explanation> {
+    return explain(this.#context, key)
+  }
+
   learn(stamp: Stamp): void {
     this.#context.knowledge.learn(stamp)
   }
@@ -226,6 +235,7 @@ class LockstepCache implements Cache {
     const clock = options.clock ?? systemClock
     const unsafe = options.unsafe ?? {}
     const counters = createCounters()
+    const keyEvents = new KeyEvents(() => clock.now(), options.explainKeys ?? DEFAULT_EXPLAIN_KEYS)
     const l1 = new LocalLayer(options.l1)
     const freshness = new Freshness(clock, { ignoreJump: unsafe.ignoreClockJump })
     const maxConcurrent = options.maxConcurrentLoads ?? DEFAULT_CONCURRENT_LOADS
@@ -236,11 +246,20 @@ class LockstepCache implements Cache {
       l1,
       freshness,
       turn: new Turn(clock, freshness),
-      knowledge: new Knowledge({ clock, l1, freshness, counters, unsafe, maxFences: options.mirrorMaxFences }),
+      knowledge: new Knowledge({
+        clock,
+        l1,
+        freshness,
+        counters,
+        keyEvents,
+        unsafe,
+        maxFences: options.mirrorMaxFences,
+      }),
       admission: new Admission({ maxConcurrent, queueMs: options.loadQueueMs ?? DEFAULT_LOAD_QUEUE_MS, clock }),
       store: storeOf(options),
       counters,
       events: options.events ?? {},
+      keyEvents,
       unsafe,
       signal: this.#stopping.signal,
       nonce: randomUUID,

@@ -1,5 +1,6 @@
 import type { Admission } from './admission.ts'
 import type { Freshness } from './freshness.ts'
+import type { KeyEvents } from './key-events.ts'
 import type { Knowledge } from './knowledge.ts'
 import type { LocalLayer } from './l1/local-layer.ts'
 import type { Counters } from './stats.ts'
@@ -31,6 +32,7 @@ export interface CacheContext {
   readonly store: CacheStore | null
   readonly counters: Counters
   readonly events: CacheEvents
+  readonly keyEvents: KeyEvents
   readonly unsafe: UnsafeSwitches
   /** Aborts when the cache stops. */
   readonly signal: AbortSignal

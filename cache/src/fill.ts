@@ -46,12 +46,14 @@ export async function storeFill(
       agreed && touched.evictionMark === fill.evictionMark ? textOf(context, fill, touched.incarnations) : null
     if (value !== null && (await store.fills.store({ key: fill.key, lease: fill.lease, value, ttlMs }))) {
       context.counters.stored += 1
+      context.keyEvents.note(fill.key, 'stored', fill.stamp)
       return { stored: true, fencesReadAt }
     }
   } catch (error) {
     survived(context, error, 'storing a value')
   }
   context.counters.rejected += 1
+  context.keyEvents.note(fill.key, 'rejected', fill.stamp)
   dropLease(context, fill.key, fill.lease)
   return { stored: false, fencesReadAt: null }
 }

@@ -1,6 +1,7 @@
 import { EVERYTHING, generationOf, maxStamp, ZERO_STAMP, type BusFence, type Stamp } from '@lockstep/schemas'
 import { FenceRing } from './fence-ring.ts'
 import type { Freshness } from './freshness.ts'
+import type { KeyEvents } from './key-events.ts'
 import type { LocalCache } from './l1/local-cache.ts'
 import type { LocalLayer } from './l1/local-layer.ts'
 import type { Kept } from './l1/record.ts'
@@ -15,6 +16,7 @@ export interface KnowledgeParts {
   readonly l1: LocalLayer
   readonly freshness: Freshness
   readonly counters: Counters
+  readonly keyEvents: KeyEvents
   readonly unsafe: UnsafeSwitches
   readonly maxFences?: number | undefined
 }
@@ -50,8 +52,9 @@ export class Knowledge {
 
   /** Raises a fence and evicts what it covers. */
   raise(tag: string, stamp: Stamp): void {
-    const { clock, l1, counters, unsafe } = this.#parts
+    const { clock, l1, counters, keyEvents, unsafe } = this.#parts
     this.learn(stamp)
+    keyEvents.fenced(tag, stamp)
     this.ring.push(tag, stamp)
     if (unsafe.ignoreFences) return
     this.mirror.raise(tag, stamp, clock.now())

@@ -89,6 +89,11 @@ export class Mirror {
     return tags.some((tag) => isAfter(this.#fences.get(tag)) || isAfter(this.#classes.get(classOf(tag as Tag))))
   }
 
+  /** The fence of this very tag as far as it is remembered; null = none is. */
+  fenceOf(tag: string): Stamp | null {
+    return this.#fences.get(tag)?.stamp ?? null
+  }
+
   /** Tells whether this very tag is known to have been fenced after `since`. */
   wasRaisedAfter(tag: string, since: number): boolean {
     const raised = this.#fences.get(tag)

@@ -146,6 +146,7 @@ export class ReadThrough<Args, V> {
     } catch (error) {
       if (error instanceof CacheError && error.code === 'LOCKSTEP_CACHE_OVERLOADED') counters.overloaded += 1
       else counters.loadFailed += 1
+      this.#context.keyEvents.note(reader.key, 'load-failed', loading.stamp)
       if (held) dropLease(this.#context, reader.key, held.lease)
       throw error
     }
@@ -168,6 +169,7 @@ export class ReadThrough<Args, V> {
   }): Promise<Outcome> {
     const { key, loaded, loading, held } = done
     const kind = this.#kind
+    this.#context.keyEvents.note(key, 'loaded', loading.stamp)
     const value = loaded ?? null
     const tags = declareTags(key, kind.definition.tags(value, done.args))
     const body = kind.encode(value)
@@ -195,7 +197,7 @@ export class ReadThrough<Args, V> {
 
   /** Takes a value from Redis into L1, in the tick in which it was judged; null where the codec cannot read it. */
   #promote(key: string, accepted: Accepted): Outcome | null {
-    const { counters, unsafe, knowledge, events } = this.#context
+    const { counters, unsafe, knowledge, events, keyEvents } = this.#context
     const { value, tags, remainingMs, now, knownAt, fencesReadAt } = accepted
     const { stamp, body, loadMs } = value
     const kind = this.#kind
@@ -207,6 +209,7 @@ export class ReadThrough<Args, V> {
       if (unsafe.blindPromotion) kind.l1.set(key, kept)
       else knowledge.keep(kind.l1, kept, fencesReadAt)
       counters.l2Hit += 1
+      keyEvents.note(key, 'from-redis', stamp)
       return { value: decoded, stamp, tags, loadedAt, layer: 'l2', stored: true, knownAt, asOf: now }
     } catch (error) {
       // Another version of the service wrote it, or nobody did: a load replaces it.

@@ -24,8 +24,9 @@ export class Renewals {
   }
 
   async #run(record: LocalRecord, load: () => Promise<Outcome | null>): Promise<Outcome | null> {
-    const { clock, counters, events } = this.#context
+    const { clock, counters, events, keyEvents } = this.#context
     counters.refreshes += 1
+    keyEvents.note(record.key, 'refresh', record.stamp)
     try {
       const outcome = await load()
       if (outcome) return outcome

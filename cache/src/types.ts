@@ -1,9 +1,10 @@
 import type { BusFence, Stamp } from '@lockstep/schemas'
 import type { Redis } from 'ioredis'
+import type { KeyEventKind } from './key-events.ts'
 import type { EvictionPolicy } from './l1/eviction.ts'
 import type { CacheStore } from './store.ts'
 
-export type { EvictionPolicy }
+export type { EvictionPolicy, KeyEventKind }
 
 /** Where a value came from: this process, Redis, an own load, another reader's load, or (opted in) past its contract. */
 export type Layer = 'l1' | 'l2' | 'load' | 'coalesced' | 'stale'
@@ -201,6 +202,8 @@ export interface CacheOptions {
   readonly clock?: CacheClock | undefined
   /** 0 ≤ x < 1; jitters polling. */
   readonly random?: (() => number) | undefined
+  /** Keys whose last 32 events are kept for `explain`. Default 1,000; 0 = none. */
+  readonly explainKeys?: number | undefined
   readonly unsafe?: UnsafeSwitches | undefined
 }
 
@@ -258,6 +261,38 @@ export interface CacheStats {
   readonly tailAttached: boolean
 }
 
+/** What one layer holds of a key. Ages and ends in ms; null where it is not known. */
+export interface LayerExplanation {
+  readonly stamp: Stamp | null
+  readonly ageMs: number | null
+  /** Negative: its time to live is over. */
+  readonly endsInMs: number | null
+  /** Each tag with the fence known for it, and (in Redis) the incarnation it was filled under. */
+  readonly fences: readonly {
+    readonly tag: string
+    readonly filledUnder: string | null
+    readonly fence: Stamp | null
+  }[]
+  readonly isValid: boolean
+  /** Why, in words. */
+  readonly reason: string
+}
+
+/** Where a key is and why; for people. Holds no values. */
+export interface Explanation {
+  readonly key: string
+  readonly generation: number | null
+  readonly newestStamp: Stamp | null
+  /** From this stamp on the process judges by itself; null = not attached. */
+  readonly mirrorStart: Stamp | null
+  readonly freshnessAgeMs: number | null
+  readonly maxStalenessMs: number
+  readonly l1: LayerExplanation | null
+  readonly redis: LayerExplanation | null
+  /** The last 32 events of the key in this process, oldest first. */
+  readonly events: readonly { readonly kind: KeyEventKind; readonly agoMs: number; readonly stamp: string | null }[]
+}
+
 /** The cache of one process for one database. */
 export interface Cache {
   /** The contract, ms. */
@@ -279,6 +314,8 @@ export interface Cache {
    * clients signed (`signToken`) only. @throws CacheError without `snapshot` under `log`, or where nothing is attached yet.
    */
   token(): Promise<Stamp>
+  /** Tells where a key is, its stamp and fences, why it is valid or not, and its last events. Changes nothing. */
+  explain(key: string): Promise<Explanation>
   /** Takes note of a snapshot of the primary: from an own commit or a verified token, never from an untrusted client. */
   learn(stamp: Stamp): void
   newestStamp(): Stamp | null

@@ -1,6 +1,7 @@
 import type { Stamp } from '@lockstep/schemas'
 import type { LocalOptions } from '../types.ts'
 import { LocalCache } from './local-cache.ts'
+import type { LocalRecord } from './record.ts'
 
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 
@@ -38,6 +39,11 @@ export class LocalLayer {
     let evicted = 0
     for (const cache of this.#all) evicted += cache.evict(tag, fence)
     return evicted
+  }
+
+  /** Finds a record in whichever memory has it. */
+  peek(key: string): LocalRecord | undefined {
+    return this.#all.find((cache) => cache.peek(key) !== undefined)?.peek(key)
   }
 
   clear(): void {
