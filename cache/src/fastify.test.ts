@@ -1,7 +1,7 @@
 import { encodeSurrogateKey, type Tag } from '@lockstep/schemas'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { fastifyLockstep, type FastifyLockstepOptions } from './fastify.ts'
+import { cachedRoute, fastifyLockstep, type FastifyLockstepOptions } from './fastify.ts'
 import { settle } from './testing/fake-clock.ts'
 import { createWorld, type Process, type World } from './testing/world.ts'
 import { signToken } from './token.ts'
@@ -172,5 +172,64 @@ describe('cache/fastify', () => {
     expect(await read(token.replace('.', 'x'))).toBe(1)
     expect(await read(signToken(world.pipeline.stamp, 'other'))).toBe(1)
     expect(await read(token)).toBe(2)
+  })
+
+  test('tags are named in the header of each CDN that is asked for', async () => {
+    await app.close()
+    await serve({ tagHeaders: ['surrogate-key', 'cache-tag'] })
+    const { headers } = await app.inject('/products/1')
+    expect(String(headers['cache-tag']).split(',')).toEqual(String(headers['surrogate-key']).split(' '))
+  })
+
+  describe('a whole route', () => {
+    let runs: number
+    beforeEach(async () => {
+      runs = 0
+      await app.close()
+      const later = await serve()
+      const handler = cachedRoute(process.cache, { name: 'pair', ttlMs: 60_000 }, async ({ lockstep, url }) => {
+        runs += 1
+        return { url, one: await lockstep.read(process.products, '1'), two: await lockstep.read(process.products, '2') }
+      })
+      later.route({ method: ['GET', 'POST'], url: '/cached', handler })
+    })
+    const one = async (url = '/cached') => (await app.inject(url)).json<{ one: { version: number } }>().one.version
+
+    test('runs its handler once per URL, and its answer depends on all that it read', async () => {
+      const first = await app.inject('/cached')
+      expect((await app.inject('/cached')).body).toBe(first.body)
+      expect(runs).toBe(1)
+      expect(first.json()).toMatchObject({ url: '/cached', two: { id: '2', version: 1 } })
+      expect(String(first.headers['surrogate-key']).split(' ')).toEqual(
+        expect.arrayContaining(keysOf('product:1', 'product:2', 'pair:*')),
+      )
+      await app.inject('/cached?page=2')
+      expect(runs).toBe(2)
+      await world.change('1')
+      expect(await one()).toBe(2)
+      expect(runs).toBe(3)
+    })
+
+    test('is as old as the oldest thing it was made of', async () => {
+      await process.products.read('1')
+      // A change of product:1 whose fence is late, overtaken by another one: the page is loaded at a stamp that sees it,
+      // of a part that does not.
+      world.write('1')
+      const late = world.pipeline.commit()
+      await world.change('9')
+      expect(await one()).toBe(1)
+      await world.pipeline.fence(['product:1'], late)
+      await settle()
+      expect(await one()).toBe(2)
+    })
+
+    test('lets requests with credentials and writes past', async () => {
+      await app.inject('/cached')
+      for (const request of [{ headers: { cookie: 'a=b' } }, { method: 'POST' as const }]) {
+        const { headers } = await app.inject({ url: '/cached', ...request })
+        expect(String(headers['cache-control'])).toContain('no-store')
+      }
+      expect(runs).toBe(3)
+    })
   })
 })

@@ -1,8 +1,15 @@
 import { hash } from 'node:crypto'
 import { classOf, classTag, encodeSurrogateKey, EVERYTHING, type Stamp, type Tag } from '@lockstep/schemas'
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import { pageKey, pageOf, type CachedRouteOptions, type Page } from './fastify-route.ts'
 import { verifyToken } from './token.ts'
 import type { Cache, Entry, Layer, ReadOptions, ReadResult } from './types.ts'
+
+/** A header in which a CDN finds the tags of an answer. */
+export type TagHeader = 'surrogate-key' | 'cache-tag'
+
+const TAG_HEADERS: readonly TagHeader[] = ['surrogate-key', 'cache-tag']
+const DEFAULT_TAG_HEADERS: readonly TagHeader[] = ['surrogate-key']
 
 /** What the plugin needs. Durations as their names say. */
 export interface FastifyLockstepOptions {
@@ -13,6 +20,8 @@ export interface FastifyLockstepOptions {
   readonly notFoundTtlSeconds?: number | undefined
   /** After a tag was fenced, answers get an edge lifetime of 1 s for this long: until the second purge. Default 5,000. */
   readonly reboundMs?: number | undefined
+  /** Which headers carry the tags: `surrogate-key` (Fastly, Varnish), `cache-tag` (Cloudflare, Akamai). Default the first. */
+  readonly tagHeaders?: readonly TagHeader[] | undefined
   /** Verifies `Lockstep-Token` of requests; without it tokens are ignored. */
   readonly tokenSecret?: string | undefined
 }
@@ -24,6 +33,8 @@ export interface RequestReads {
   /** The token of the request, verified; null without one. */
   readonly token: Stamp | null
 }
+
+export type { CachedRouteOptions }
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -62,6 +73,40 @@ class Reads implements RequestReads {
     const result = await entry.read(args, { ...options, token: options.token ?? this.token })
     this.results.push(result)
     return result.value
+  }
+}
+
+/**
+ * Caches the answers of a route whole: the handler runs for a miss only, once in the fleet, and its answer depends on all that
+ * it reads through `request.lockstep.read`. It must return its payload (JSON) and leave the reply alone; what it throws is
+ * not kept. Requests with credentials and other methods than GET and HEAD go past the cache.
+ */
+export function cachedRoute(
+  cache: Cache,
+  options: CachedRouteOptions,
+  handler: (request: FastifyRequest) => unknown,
+): (request: FastifyRequest) => Promise<unknown> {
+  const { name, ttlMs, graceMs, maxStalenessMs } = options
+  const pages = cache.define<FastifyRequest, Page>(name, {
+    key: (request) => pageKey(options, request),
+    load: async (request, { asOf }) => {
+      const outer = request.lockstep
+      const reads = new Reads(outer.token)
+      request.lockstep = reads
+      try {
+        return pageOf(await handler(request), reads.results, asOf)
+      } finally {
+        request.lockstep = outer
+      }
+    },
+    tags: (page) => page?.tags ?? [],
+    ttlMs,
+    graceMs,
+    maxStalenessMs,
+  })
+  return async (request) => {
+    if (isPersonal(request) || !isRead(request)) return handler(request)
+    return (await request.lockstep.read(pages, request))?.payload ?? null
   }
 }
 
@@ -108,6 +153,8 @@ function surrogateKeys(tags: readonly string[]): string {
 const isPersonal = (request: FastifyRequest): boolean =>
   request.headers.authorization !== undefined || request.headers.cookie !== undefined
 
+const isRead = (request: FastifyRequest): boolean => request.method === 'GET' || request.method === 'HEAD'
+
 function edgeSeconds(options: FastifyLockstepOptions, reply: FastifyReply, { tags, stamp }: Summary): number {
   const { cache, reboundMs = DEFAULT_REBOUND_MS } = options
   const age = cache.freshnessAgeMs()
@@ -122,7 +169,7 @@ function edgeSeconds(options: FastifyLockstepOptions, reply: FastifyReply, { tag
 function forbidStoring(reply: FastifyReply, directive: 'no-store' | 'private, no-store'): void {
   reply.header('cache-control', directive)
   reply.removeHeader('cdn-cache-control')
-  reply.removeHeader('surrogate-key')
+  for (const name of TAG_HEADERS) reply.removeHeader(name)
 }
 
 /** Sets what lets edges keep the answer; tells whether they may. */
@@ -132,7 +179,9 @@ function allowStoring(options: FastifyLockstepOptions, reply: FastifyReply, summ
     forbidStoring(reply, 'no-store')
     return false
   }
-  reply.header('surrogate-key', keys)
+  for (const name of options.tagHeaders ?? DEFAULT_TAG_HEADERS) {
+    reply.header(name, name === 'cache-tag' ? keys.replaceAll(' ', ',') : keys)
+  }
   reply.header('cdn-cache-control', `max-age=${edgeSeconds(options, reply, summary)}`)
   reply.header('cache-control', 'public, max-age=0, must-revalidate')
   return true
@@ -154,10 +203,9 @@ type Audience = 'anyone' | 'nobody' | 'one person'
 function audienceOf(request: FastifyRequest, reply: FastifyReply, reads: number): Audience {
   const own = String(reply.getHeader('cache-control') ?? '')
   if (isPersonal(request) || reply.hasHeader('set-cookie') || own.includes('private')) return 'one person'
-  const isRead = request.method === 'GET' || request.method === 'HEAD'
   // A 404 that read nothing has no tag by which it could ever be purged.
   const isCacheable = reply.statusCode < 400 || (reply.statusCode === 404 && reads > 0)
-  return isRead && isCacheable && !own.includes('no-store') ? 'anyone' : 'nobody'
+  return isRead(request) && isCacheable && !own.includes('no-store') ? 'anyone' : 'nobody'
 }
 
 /** Sets the headers of an answer; answers what its reads come to when edges may keep it. */

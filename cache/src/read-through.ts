@@ -10,6 +10,7 @@ import type { Kind } from './kind.ts'
 import { runLoader } from './loader.ts'
 import { type Arrival, type Outcome } from './outcome.ts'
 import type { LeaseReply } from './store.ts'
+import type { LoadContext } from './types.ts'
 
 const POLL_FIRST_MS = 5
 const POLL_LONGEST_MS = 8
@@ -140,8 +141,11 @@ export class ReadThrough<Args, V> {
     const loading = { stamp: knowledge.newest, sequence: knowledge.ring.sequence, at: clock.now() }
     flight.beganLoading = loading
     try {
-      const loaded = await this.#ask(work, loading.stamp)
-      const stamp = this.#context.unsafe.stampAfterLoad ? knowledge.newest : loading.stamp
+      let stamp = loading.stamp
+      const loaded = await this.#ask(work, loading.stamp, (of) => {
+        if (of === null || stamp === null || of < stamp) stamp = stamp && of
+      })
+      if (this.#context.unsafe.stampAfterLoad) stamp = knowledge.newest
       return await this.#land({ key: reader.key, args, loaded, loading: { ...loading, stamp }, held })
     } catch (error) {
       if (error instanceof CacheError && error.code === 'LOCKSTEP_CACHE_OVERLOADED') counters.overloaded += 1
@@ -152,11 +156,13 @@ export class ReadThrough<Args, V> {
     }
   }
 
-  #ask({ args, isBulk }: Work<Args>, stamp: Stamp | null): Promise<V | null> {
+  #ask({ args, isBulk }: Work<Args>, stamp: Stamp | null, asOf: LoadContext['asOf']): Promise<V | null> {
     const { definition } = this.#kind
     const isTogether = definition.loadMany !== undefined && (isBulk || !definition.load)
     if (isTogether) return this.#bulk.load(args, stamp)
-    return runLoader(this.#context, this.#kind, async (signal) => definition.load?.(args, { stamp, signal }) ?? null)
+    return runLoader(this.#context, this.#kind, async (signal) => {
+      return definition.load?.(args, { stamp, signal, asOf }) ?? null
+    })
   }
 
   /** Encodes what was loaded, stores it under the lease and keeps it in L1, as far as nothing contradicts. */

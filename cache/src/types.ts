@@ -21,6 +21,11 @@ export interface LoadContext {
   readonly stamp: Stamp | null
   /** Aborts at `loadTimeoutMs` and when the cache stops. */
   readonly signal: AbortSignal
+  /**
+   * Says that the value was made of something read at this stamp, such as another entry's value: the older of the two is
+   * what the value will carry. Null = of something nobody vouches for: nothing is stored.
+   */
+  readonly asOf: (stamp: Stamp | null) => void
 }
 
 /** Bounds of a memory of this process, and who leaves when it is full. */
@@ -50,7 +55,7 @@ export interface EntryDefinition<Args, V> {
    * Reads many values at once, one answer per question and in order; used by `getMany`, and by `get` where there is no
    * `load`, for all that is missed within one turn. Each value is stamped and fenced for itself.
    */
-  loadMany?(args: readonly Args[], context: LoadContext): Promise<readonly (V | null)[]>
+  loadMany?(args: readonly Args[], context: Omit<LoadContext, 'asOf'>): Promise<readonly (V | null)[]>
   /** Names everything else the value depends on; also asked for an absent value. */
   tags(value: V | null, args: Args): readonly string[]
   readonly ttlMs: number
