@@ -3,7 +3,15 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { API_ERRORS, API_OPTIONS } from '@lockstep/api'
 import { ADMIN_ERRORS, adminOpenApi, CDN_ERRORS, PURGER_CONFIG } from '@lockstep/cdn-purger'
-import { CLI_ERRORS, DEMO_OPTIONS, DEV_OPTIONS, DOCTOR_OPTIONS } from '@lockstep/cli'
+import {
+  CLI_ERRORS,
+  DEMO_OPTIONS,
+  DEV_OPTIONS,
+  DOCTOR_OPTIONS,
+  JOURNAL_OPTIONS,
+  PURGE_OPTIONS,
+  REPLAY_OPTIONS,
+} from '@lockstep/cli'
 import { CONNECTOR_CONFIG, CONNECTOR_ERRORS } from '@lockstep/connector'
 import { INVALIDATOR_CONFIG, INVALIDATOR_ERRORS } from '@lockstep/invalidator'
 import { CONFIG_ERRORS, LOG_ERRORS, printConfig, type ConfigTable } from '@lockstep/runtime'
@@ -16,6 +24,9 @@ const CONFIGURATION: readonly (readonly [command: string, table: ConfigTable])[]
   ['lockstep connector', CONNECTOR_CONFIG],
   ['lockstep invalidator', INVALIDATOR_CONFIG],
   ['lockstep cdn-purger', PURGER_CONFIG],
+  ['lockstep replay', REPLAY_OPTIONS],
+  ['lockstep purge', PURGE_OPTIONS],
+  ['lockstep journal', JOURNAL_OPTIONS],
   ['lockstep api', API_OPTIONS],
 ]
 

@@ -48,7 +48,8 @@ export const CDN_ERRORS = {
   LOCKSTEP_CDN_BAD_API_TOKENS: {
     disposition: 'config',
     message: 'LOCKSTEP_PURGER_API_TOKENS cannot be read: {reason}',
-    remedy: 'Set it to name:role:SHA-256 of the token, separated by commas; `lockstep purge token` makes them.',
+    remedy:
+      'Set it to name:role:SHA-256 of the token, separated by commas; `lockstep purge --new-token NAME:ROLE` makes them.',
   },
 } as const
 

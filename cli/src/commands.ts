@@ -26,6 +26,18 @@ export const COMMANDS = {
     summary: 'Purges the edge behind a barrier, tier by tier, with rebounds',
     load: async (): Promise<Command> => (await import('./commands/cdn-purger.ts')).command,
   },
+  replay: {
+    summary: 'Purges again what the journal holds of a range, a class or the dead letters, and shows the progress',
+    load: async (): Promise<Command> => (await import('./commands/replay.ts')).command,
+  },
+  purge: {
+    summary: 'Purges tags, a class or everything by hand; verifies what the tiers serve; makes API tokens',
+    load: async (): Promise<Command> => (await import('./commands/purge.ts')).command,
+  },
+  journal: {
+    summary: 'Shows what became of purges, the dead letters and the providers',
+    load: async (): Promise<Command> => (await import('./commands/journal.ts')).command,
+  },
   api: {
     summary: 'The demo shop',
     load: async (): Promise<Command> => (await import('./commands/api.ts')).command,

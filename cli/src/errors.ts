@@ -23,6 +23,21 @@ export const CLI_ERRORS = {
     message: 'the process {name} ended with {how}: {words}',
     remedy: 'Everything was stopped; start again.',
   },
+  LOCKSTEP_CLI_API_UNREACHABLE: {
+    disposition: 'transient',
+    message: 'the admin API does not answer at {url} ({reason})',
+    remedy: 'Start the purger with a journal and tokens, or name its address with --url.',
+  },
+  LOCKSTEP_CLI_API_REFUSED: {
+    disposition: 'poison',
+    message: '{code}: {detail}',
+    remedy: 'docs/errors.md lists the codes.',
+  },
+  LOCKSTEP_CLI_NOT_CONFIRMED: {
+    disposition: 'config',
+    message: '{keys} keys would be purged, and there is no terminal to ask at',
+    remedy: 'Look at --dry-run, then add --yes.',
+  },
 } as const
 
 /** Makes an error of this room. */

@@ -34,7 +34,7 @@ export const ADMIN_CONFIG = {
     type: Type.Array(Type.String({ minLength: 1 })),
     default: [],
     secret: true,
-    desc: 'Who may use the admin API: name:role:SHA-256 of the token, separated by commas; `lockstep purge token` makes them.',
+    desc: 'Who may use the admin API: name:role:SHA-256 of the token, separated by commas; `lockstep purge --new-token NAME:ROLE` makes them.',
   },
   apiOidcIssuer: {
     env: 'LOCKSTEP_PURGER_API_OIDC_ISSUER',
