@@ -166,6 +166,8 @@ describe('cdn-purger/admin server', () => {
     expect((await scene.call('admin', 'GET', '/v1/nothing')).status).toBe(404)
     const method = await scene.call('admin', 'POST', '/v1/journal')
     expect([method.status, method.headers['allow']]).toEqual([405, 'GET'])
+    const query = await scene.call('admin', 'QUERY' as 'GET', '/v1/journal')
+    expect(query.status).toBe(405)
     const preflight = await scene.call('admin', 'OPTIONS' as 'GET', '/v1/purges', { headers: { origin: 'http://x' } })
     expect(preflight.status).toBe(405)
     expect(preflight.headers).not.toHaveProperty('access-control-allow-origin')

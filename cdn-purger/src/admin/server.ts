@@ -95,13 +95,18 @@ function answerUnknown(app: FastifyInstance, routes: readonly AdminRoute[]): voi
     method,
     pattern: new RegExp(`^${path.replaceAll(/[.]/g, '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}/?$`),
   }))
-  app.setNotFoundHandler((request, reply) => {
+  // Before the body is looked at: what nobody knows needs none.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) refuseUnknown(request, reply)
+    done()
+  })
+  const refuseUnknown = (request: FastifyRequest, reply: FastifyReply): void => {
     const path = request.url.split('?')[0] ?? ''
     const methods = addresses.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method)
     if (methods.length === 0 || methods.includes(request.method as 'GET')) throw refuse('LOCKSTEP_CDN_NOT_FOUND')
     void reply.header('allow', [...new Set(methods)].join(', '))
     throw refuse('LOCKSTEP_CDN_METHOD_NOT_ALLOWED')
-  })
+  }
 }
 
 type Guard = (request: FastifyRequest, reply: FastifyReply, needs: Role) => Promise<Principal>
