@@ -88,7 +88,8 @@ export interface AdminApiDeps {
 
 /** A running admin API. */
 export interface AdminApi {
-  readonly port: number
+  /** Null where it lets nobody in. */
+  readonly port: number | null
   /** Stops answering, and lets go of the jobs; to be called before the purger stops. */
   stop(): Promise<void>
 }
@@ -106,7 +107,7 @@ export async function startAdminApi(config: PurgerConfig, deps: AdminApiDeps): P
   const runner = new JobRunner({ jobs, journal: store, intake: purger, time: systemTime, logger })
   const authenticator = authenticatorOf(config)
   runner.start()
-  if (!authenticator) return { port: 0, stop: async () => runner.stop() }
+  if (!authenticator) return { port: null, stop: async () => runner.stop() }
   const fences = createFences(config, logger)
   const audit = createAuditLog(database)
   const routes = adminRoutes({

@@ -81,9 +81,15 @@ function parametersOf({ params, query, isIdempotent }: AdminRoute): object[] {
 
 function answerOf({ description, schema, streams = {} }: AnswerSpec): object {
   const json = schema || Object.keys(streams).length === 0 ? { 'application/json': schema ? { schema } : {} } : {}
-  // A stream's schema is that of one line or event; the document can only say that it is text.
-  const texts = Object.keys(streams).map((type) => [type, { schema: { type: 'string' } }])
+  const texts = Object.entries(streams).map(([type, each]) => [type, { schema: streamOf(type, each) }])
   return { description, content: { ...json, ...Object.fromEntries(texts) } }
+}
+
+/** The schema of one server-sent event, whose data is JSON; of other streams, that they are text: lines have none in OpenAPI. */
+function streamOf(type: string, each: TSchema): object {
+  if (type !== 'text/event-stream') return { type: 'string' }
+  const data = { type: 'string', contentMediaType: 'application/json', contentSchema: each }
+  return { type: 'object', properties: { event: { type: 'string' }, data }, required: ['event', 'data'] }
 }
 
 function problemsOf({ body, refusals = [] }: AdminRoute): object {
