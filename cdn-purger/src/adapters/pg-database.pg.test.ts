@@ -3,6 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { createJournalStore } from '../journal/sql-store.ts'
 import { entry, item, readAll, registerJournalStoreContract } from '../testing/journal-contract.ts'
+import { registerJobStoreContract } from '../testing/job-store-contract.ts'
 import { openPg } from './pg-database.ts'
 
 const admin = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1 })
@@ -20,10 +21,13 @@ afterAll(async () => {
   await admin.end()
 })
 
-const open = () => createJournalStore(openPg({ url, onError: () => undefined }))
+const openDatabase = () => openPg({ url, onError: () => undefined })
+const open = () => createJournalStore(openDatabase())
 
 describe('cdn-purger/journal on Postgres', () => {
   registerJournalStoreContract(() => Promise.resolve(open()))
+
+  registerJobStoreContract(() => Promise.resolve(openDatabase()))
 
   test('purgers that start together and write into a new day make its table once', async () => {
     const stores = [open(), open(), open()]

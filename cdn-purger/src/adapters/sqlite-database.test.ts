@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createJournalStore } from '../journal/sql-store.ts'
 import { entry, item, readAll, registerJournalStoreContract } from '../testing/journal-contract.ts'
+import { registerJobStoreContract } from '../testing/job-store-contract.ts'
 import { openSqlite } from './sqlite-database.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'lockstep-journal-'))
@@ -11,6 +12,8 @@ afterAll(() => rmSync(directory, { recursive: true }))
 
 describe('cdn-purger/journal on SQLite', () => {
   registerJournalStoreContract(() => Promise.resolve(createJournalStore(openSqlite(':memory:'))))
+
+  registerJobStoreContract(() => Promise.resolve(openSqlite(':memory:')))
 
   test('a journal in a file is there for the next process', async () => {
     const path = join(directory, 'made', 'journal.db')
