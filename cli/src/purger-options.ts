@@ -1,8 +1,8 @@
 import type { ConfigTable } from '@lockstep/runtime'
 import { Type } from 'typebox'
 
-const text = (env: string, desc: string) => ({ env, type: Type.String(), default: '', desc })
-const list = (env: string, desc: string) => ({
+const text = (env: `LOCKSTEP_${string}`, desc: string) => ({ env, type: Type.String(), default: '', desc })
+const list = (env: `LOCKSTEP_${string}`, desc: string) => ({
   env,
   type: Type.Array(Type.String({ minLength: 1 })),
   default: [],
@@ -10,7 +10,7 @@ const list = (env: string, desc: string) => ({
 })
 
 /** A switch that is off. */
-export const off = (env: string, desc: string) => ({ env, type: Type.Boolean(), default: false, desc })
+export const off = (env: `LOCKSTEP_${string}`, desc: string) => ({ env, type: Type.Boolean(), default: false, desc })
 /** An option that is a text, empty for none. */
 export const textOption = text
 

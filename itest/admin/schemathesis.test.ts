@@ -34,7 +34,11 @@ beforeAll(async () => {
   cleanups.push(() => origin.stop())
   const edge = await startMiniEdge({ originUrl: `http://127.0.0.1:${origin.port}`, token: 'edge' })
   cleanups.push(() => edge.stop())
-  purger = await startAdminPurger(`fastly+${edge.purgeUrl}`, { LOCKSTEP_REBOUND_MS: '50' })
+  const journal = process.env['LOCKSTEP_FUZZ_JOURNAL_URL']
+  purger = await startAdminPurger(`fastly+${edge.purgeUrl}`, {
+    LOCKSTEP_REBOUND_MS: '50',
+    ...(journal === undefined ? {} : { LOCKSTEP_PURGER_JOURNAL_URL: journal }),
+  })
   cleanups.push(() => purger.stop())
   await purger.send(['product:1', 'product:2', 'category:1'], 1)
 })
