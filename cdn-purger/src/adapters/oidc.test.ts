@@ -71,6 +71,8 @@ describe('cdn-purger/admin oidc', () => {
   })
 
   test('an issuer that is away lets nobody in, and is no verdict', async () => {
-    await expect(authenticator('http://127.0.0.1:1').authenticate(await token())).rejects.toThrow('fetch failed')
+    await expect(authenticator('http://127.0.0.1:1').authenticate(await token())).rejects.toMatchObject({
+      code: 'LOCKSTEP_CDN_JOURNAL_AWAY',
+    })
   })
 })

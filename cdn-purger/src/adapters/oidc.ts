@@ -1,5 +1,6 @@
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
 import { ROLES } from '../admin/auth.ts'
+import { refuse } from '../admin/errors.ts'
 import type { Authenticator, Role } from '../admin/auth.ts'
 
 /** Whose tokens are believed. */
@@ -38,7 +39,8 @@ export function createOidcAuthenticator(options: OidcOptions): Authenticator {
         const role = highestRole(payload[roleClaim])
         return role === undefined ? null : { name: String(payload.sub), role }
       } catch (error) {
-        if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError)) throw error
+        const isVerdict = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout)
+        if (!isVerdict) throw refuse('LOCKSTEP_CDN_JOURNAL_AWAY', {}, error)
         return null
       }
     },
