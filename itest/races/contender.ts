@@ -23,6 +23,8 @@ export interface CacheUnderTest {
   invalidateTag?: ((tag: string) => Promise<void>) | undefined
   /** Resolves when this process has applied everything up to a mark of `Outside`. */
   applied?: ((mark: string) => Promise<void>) | undefined
+  /** Reads a row and waits until the process and Redis have it; absent where `get` is answered no earlier. */
+  fill?: ((id: string) => Promise<unknown>) | undefined
   close(): Promise<void>
 }
 

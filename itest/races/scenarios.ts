@@ -23,6 +23,8 @@ const TAG = 'group'
 /** Waits for a read from before the invalidation: it may fail, and what it returns is not judged. */
 const answered = (read: Promise<number>): Promise<unknown> => read.catch(() => undefined)
 
+const fillWith = ({ cache }: Actor, id: string): Promise<unknown> => cache.fill?.(id) ?? cache.get(id)
+
 async function judge(stage: Stage, id: string, ...actors: readonly Actor[]): Promise<Score> {
   let wrong = 0
   for (const { cache } of actors) if ((await cache.get(id)) !== stage.source.version(id)) wrong += 1
@@ -106,7 +108,7 @@ const promotion: Scenario = {
   isFor: ({ isShared, hasL1 }) => isShared && hasL1,
   async play(stage, id) {
     const filler = await stage.actor()
-    await filler.cache.get(id)
+    await fillWith(filler, id)
     const reader = await stage.actor()
     const replies = reader.wire.holdReplies()
     const early = answered(reader.cache.get(id))
@@ -125,7 +127,7 @@ const lostMessage: Scenario = {
   isFor: ({ isShared, hasL1 }) => isShared && hasL1,
   async play(stage, id) {
     const [writer, reader] = [await stage.actor(), await stage.actor()]
-    await reader.cache.get(id)
+    await fillWith(reader, id)
     reader.wire.cutBus()
     stage.source.write(id)
     await stage.invalidate(writer, id, { unheardBy: reader })
@@ -143,7 +145,7 @@ const deadBus: Scenario = {
   isFor: ({ isShared, hasL1 }) => isShared && hasL1,
   async play(stage, id) {
     const [writer, reader] = [await stage.actor(), await stage.actor()]
-    await reader.cache.get(id)
+    await fillWith(reader, id)
     reader.wire.cutBus()
     stage.source.write(id)
     await stage.invalidate(writer, id, { unheardBy: reader })

@@ -30,6 +30,8 @@ async function open(surroundings: Surroundings): Promise<CacheUnderTest> {
   return {
     get: async (id) => (await rows.get(id)) ?? 0,
     invalidate: () => Promise.resolve(),
+    // A reader is answered before its value is stored; one that asks whether it is waits for that.
+    fill: (id) => rows.read(id),
     applied: async (mark) => {
       const hasApplied = (): boolean => {
         const { tailAttached, tailPosition } = cache.stats()
