@@ -323,6 +323,15 @@ describe('cache/entry: values', () => {
     expect([process.products.peek('1'), process.products.peek('2')]).toEqual([{ id: '1', version: 1 }, undefined])
   })
 
+  test('promote hot: a key from Redis enters L1 when it is read again, and its fences hold as ever', async () => {
+    const filler = await start()
+    await filler.products.read('1')
+    const process = await start({ promote: 'hot' })
+    expect([await layerOf(process), await layerOf(process), await layerOf(process)]).toEqual(['l2', 'l2', 'l1'])
+    await world.change('1')
+    expect(await process.products.get('1')).toMatchObject({ version: 2 })
+  })
+
   test('an entry may have a memory of its own, which fences reach', async () => {
     const process = await start({ l1: { maxEntries: 1 } })
     await process.products.read('1')

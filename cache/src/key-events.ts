@@ -48,9 +48,9 @@ export class KeyEvents {
     if (events.length > PER_KEY) events.shift()
   }
 
-  /** Notes a fence, of keys that are known only: most tags name no key. */
-  fenced(tag: string, stamp: string): void {
-    if (messages.hasSubscribers || this.#byKey.has(tag)) this.note(tag, 'fenced', stamp)
+  /** Notes what happens too often to begin with: of keys that are known, or where somebody listens. Most fences name no key. */
+  noteKnown(key: string, kind: KeyEventKind, stamp: string): void {
+    if (messages.hasSubscribers || this.#byKey.has(key)) this.note(key, kind, stamp)
   }
 
   /** Answers the last events of a key, oldest first. */

@@ -2,6 +2,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { Breaker } from './breaker.ts'
 import type { CacheContext } from './context.ts'
 import { CacheError } from './errors.ts'
+import { Doorkeeper } from './l1/doorkeeper.ts'
 import type { LocalCache } from './l1/local-cache.ts'
 import type { Codec, EntryDefinition } from './types.ts'
 
@@ -29,6 +30,8 @@ export class Kind<Args, V> {
   readonly name: string
   readonly definition: EntryDefinition<Args, V>
   readonly l1: LocalCache
+  /** Null where every value from Redis enters L1. */
+  readonly doorkeeper: Doorkeeper | null
   readonly maxStalenessMs: number
   readonly graceMs: number
   readonly loadTimeoutMs: number
@@ -41,6 +44,7 @@ export class Kind<Args, V> {
     this.name = name
     this.definition = definition
     this.l1 = definition.l1 ? context.l1.add(definition.l1) : context.l1.shared
+    this.doorkeeper = definition.promote === 'hot' ? new Doorkeeper() : null
     this.maxStalenessMs = definition.maxStalenessMs ?? context.limits.maxStalenessMs
     this.graceMs = definition.graceMs ?? 0
     this.loadTimeoutMs = definition.loadTimeoutMs ?? context.limits.loadTimeoutMs

@@ -54,7 +54,7 @@ export class Knowledge {
   raise(tag: string, stamp: Stamp): void {
     const { clock, l1, counters, keyEvents, unsafe } = this.#parts
     this.learn(stamp)
-    keyEvents.fenced(tag, stamp)
+    keyEvents.noteKnown(tag, 'fenced', stamp)
     this.ring.push(tag, stamp)
     if (unsafe.ignoreFences) return
     this.mirror.raise(tag, stamp, clock.now())

@@ -213,9 +213,9 @@ export class ReadThrough<Args, V> {
       const loadedAt = this.#loadedAt(accepted)
       const kept = { value: decoded, stamp, tags, refreshAt, deadAt, loadedAt, bytes: kind.bytes(key, body, decoded) }
       if (unsafe.blindPromotion) kind.l1.set(key, kept)
-      else knowledge.keep(kind.l1, kept, fencesReadAt)
+      else if (kind.doorkeeper?.admits(key) !== false) knowledge.keep(kind.l1, kept, fencesReadAt)
       counters.l2Hit += 1
-      keyEvents.note(key, 'from-redis', stamp)
+      keyEvents.noteKnown(key, 'from-redis', stamp)
       return { value: decoded, stamp, tags, loadedAt, layer: 'l2', stored: true, knownAt, asOf: now }
     } catch (error) {
       // Another version of the service wrote it, or nobody did: a load replaces it.

@@ -87,6 +87,11 @@ export interface EntryDefinition<Args, V> {
   readonly values?: 'shared' | 'frozen' | 'cloned' | undefined
   /** A memory of its own for this entry, with its own bounds and policy; the cache's shared one unless given. */
   readonly l1?: LocalOptions | undefined
+  /**
+   * Which values from Redis enter L1: all, or those of keys that were read from there not long before, so that a scan
+   * of cold keys pushes no hot one out. Default `always`.
+   */
+  readonly promote?: 'always' | 'hot' | undefined
   /** Bytes a value takes in memory; twice the length of its text unless given. */
   size?(value: V | null): number
 }
