@@ -143,7 +143,7 @@ class PurgePipeline implements Purger {
     })
     const onRelease = (purges: readonly Purge[]): void => {
       this.#underway += purges.length
-      for (const purge of purges) this.#line.run(purge)
+      for (const purge of purges) this.#run(purge)
     }
     this.#barrier = new Barrier({
       ...deps,
@@ -218,7 +218,7 @@ class PurgePipeline implements Purger {
       onRefused: (provider, detail) => end({ kind: 'refused', provider, detail }),
     }
     void this.#accounts.append({ state: 'accepted', atMs: time.wallMs(), phase: 'live', lane, items: [purge] })
-    this.#line.run(purge)
+    this.#run(purge)
     return promise
   }
 
@@ -245,9 +245,14 @@ class PurgePipeline implements Purger {
       budget: budgetOf?.(provider) ?? null,
       policy: options.retry ?? RETRY_POLICY,
       escalation: options.escalation ?? NEVER,
-      journal: this.#deps.journal ? this.#accounts : null,
+      journal: (this.#deps.journal ?? noJournal) === noJournal ? null : this.#accounts,
       newId,
     })
+  }
+
+  #run(purge: Purge): void {
+    this.#rebounds.begin(purge)
+    this.#line.run(purge)
   }
 
   #backlog(): number {

@@ -37,6 +37,8 @@ export class Rebounds {
   readonly #deps: ReboundDeps
   /** The newest of each tag. */
   readonly #owed = new Map<Tag, Owed>()
+  /** First purges on their way, by tag: what they owe will settle what was owed before. */
+  readonly #underway = new Map<Tag, number>()
   readonly #stopping = new AbortController()
   #acknowledged: Owed[] = []
 
@@ -49,9 +51,15 @@ export class Rebounds {
     return this.#owed.size
   }
 
+  /** Notes that the first purge for a command is on its way. */
+  begin({ tag }: Purge): void {
+    this.#underway.set(tag, (this.#underway.get(tag) ?? 0) + 1)
+  }
+
   /** Notes that all tiers have a purge whose first request was sent at `startedMs`. */
   done(purge: Purge, startedMs: number): void {
     const { time, reboundMs, unsafeSkip } = this.#deps
+    if (purge.phase !== 'rebound') this.#end(purge.tag)
     const newest = this.#owed.get(purge.tag)
     const left = newest ? this.#settle(newest, startedMs) : null
     if (purge.phase === 'rebound' || unsafeSkip) {
@@ -77,12 +85,12 @@ export class Rebounds {
   /** One timer for all purges that were acknowledged within a slot: nobody waits for a rebound, and one request carries many. */
   #arm(): void {
     const { time, reboundMs } = this.#deps
-    const dueMs = time.nowMs() + reboundMs * (1 + SLOT_SHARE)
     this.#sleepUntil(time.nowMs() + reboundMs * SLOT_SHARE)
       .then(() => {
         const acknowledged = this.#acknowledged
         this.#acknowledged = []
-        return this.#sleepUntil(dueMs).then(() => this.#fire(acknowledged))
+        // From now, not from when the slot should have ended: a rebound that comes too soon for one of them settles nothing.
+        return this.#sleepUntil(time.nowMs() + reboundMs).then(() => this.#fire(acknowledged))
       })
       .catch(() => undefined)
   }
@@ -97,9 +105,16 @@ export class Rebounds {
   #fire(acknowledged: readonly Owed[]): void {
     for (const { purge, liveMs } of acknowledged) {
       const newest = this.#owed.get(purge.tag)
-      // A newer live purge has a rebound of its own.
-      if (newest && newest.liveMs <= liveMs) this.#deps.onDue({ ...newest.purge, phase: 'rebound' })
+      // A newer purge has a rebound of its own; this one could arrive after it, for an older change.
+      if (newest && newest.liveMs <= liveMs && !this.#underway.has(purge.tag))
+        this.#deps.onDue({ ...newest.purge, phase: 'rebound' })
     }
+  }
+
+  #end(tag: Tag): void {
+    const count = this.#underway.get(tag) ?? 0
+    if (count > 1) this.#underway.set(tag, count - 1)
+    else this.#underway.delete(tag)
   }
 
   /** Releases what a purge sent at `startedMs` settles; answers the newest of what is left. */
