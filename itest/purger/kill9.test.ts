@@ -1,0 +1,207 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createJournalStore, openSqlite } from '@lockstep/cdn-purger'
+import type { JournalRecord } from '@lockstep/cdn-purger'
+import { startEmulator } from '@lockstep/cdn-purger/testing'
+import type { Fault } from '@lockstep/cdn-purger/testing'
+import { createMemoryLog, TOPICS } from '@lockstep/runtime'
+import type { EventLog } from '@lockstep/runtime'
+import { encodeEvent, parseTag, stampOf } from '@lockstep/schemas'
+import type { Clock, Lsn } from '@lockstep/schemas'
+import { describe, expect, test } from 'vitest'
+import { PurgerProcess } from './log-over-ipc.ts'
+
+// `LOCKSTEP_PURGER_KILLS=100` for the whole of it.
+const KILLS = Number(process.env['LOCKSTEP_PURGER_KILLS'] ?? 10)
+const TAGS = 400
+const COMMANDS_PER_SECOND = 500
+const SLICE_MS = 10
+// 30 s in the world, and 300 ms instead of 5 s until we give up.
+const STALL_MS = 2_000
+const TIMEOUT_MS = 300
+const REBOUND_MS = 100
+const DRAINED_MS = 60_000
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+/** A provider on a bad day: one request in five goes wrong, one in fifty for long. */
+function badDay(): Fault | null {
+  const dice = Math.random()
+  if (dice < 0.02) return 'stall'
+  if (dice < 0.03) return 'throttle'
+  if (dice < 0.12) return 'fail'
+  return dice < 0.2 ? 'reset' : null
+}
+
+/** Writes purge commands for few tags with ever greater clocks. */
+class Storm {
+  readonly ids = new Map<string, string>()
+  readonly newest = new Map<string, string>()
+  readonly #log: EventLog
+  #clock = 0
+  #isOver = false
+  readonly done: Promise<void>
+
+  constructor(log: EventLog) {
+    this.#log = log
+    this.done = this.#blow()
+  }
+
+  stop(): void {
+    this.#isOver = true
+  }
+
+  async #blow(): Promise<void> {
+    while (!this.#isOver) {
+      const count = (COMMANDS_PER_SECOND * SLICE_MS) / 1_000
+      await this.#log.produce(
+        TOPICS.purges,
+        Array.from({ length: count }, () => this.#command()),
+      )
+      await sleep(SLICE_MS)
+    }
+  }
+
+  #command() {
+    this.#clock += 1
+    const tag = parseTag(`product:${Math.floor(Math.random() ** 2 * TAGS)}`)
+    const stamp = stampOf(1, this.#clock.toString(16).padStart(20, '0') as Clock)
+    const id = `c${this.#clock}`
+    this.ids.set(id, tag)
+    this.newest.set(tag, id)
+    const commitTimeUs = BigInt(Date.now()) * 1_000n
+    const commitLsn = BigInt(this.#clock) as Lsn
+    const value = encodeEvent({ kind: 'purge', id, tag, stamp, commitLsn, commitTimeUs, busId: '', reason: 'storm' })
+    return { key: tag, value }
+  }
+}
+
+interface Outcome {
+  readonly commands: number
+  readonly unaccounted: number
+  readonly notPurgedLast: number
+  readonly notReboundedLast: number
+  readonly clocksThatFell: number
+  readonly uncommitted: number
+}
+
+async function run(kills: number, unsafe: { skipCatchUp?: boolean } = {}): Promise<Outcome> {
+  const directory = mkdtempSync(join(tmpdir(), 'lockstep-kill9-'))
+  const file = join(directory, 'journal.sqlite')
+  const log = createMemoryLog({ maxBacklog: 1_000_000 })
+  let isBad = true
+  const emulator = await startEmulator({
+    kind: 'http',
+    credentials: { token: 'right' },
+    forward: async () => Promise.resolve(),
+    fault: () => (isBad ? badDay() : null),
+    stallMs: STALL_MS,
+  })
+  const env = {
+    LOCKSTEP_REDIS_URL: '',
+    LOCKSTEP_PURGER_TIERS: `http+${emulator.url}`,
+    LOCKSTEP_PURGER_HTTP_TOKEN: 'right',
+    LOCKSTEP_PURGER_TIMEOUT_MS: String(TIMEOUT_MS),
+    LOCKSTEP_REBOUND_MS: String(REBOUND_MS),
+    LOCKSTEP_PURGER_LIMITS: JSON.stringify({ http: { maxKeys: 20 } }),
+    LOCKSTEP_PURGER_JOURNAL_URL: `sqlite:${file}`,
+  }
+  const storm = new Storm(log)
+  let purger = new PurgerProcess(log, { env, unsafe })
+  try {
+    for (let kill = 0; kill < kills; kill++) {
+      await purger.ready()
+      await sleep(Math.random() * 800)
+      await purger.end('SIGKILL')
+      purger = new PurgerProcess(log, { env, unsafe })
+    }
+    storm.stop()
+    await storm.done
+    isBad = false
+    await purger.ready()
+    const deadlineMs = performance.now() + DRAINED_MS
+    const judged = await untilAccounted(file, storm)
+    while (purger.uncommitted > 0 && performance.now() < deadlineMs) await sleep(50)
+    await purger.end('SIGTERM')
+    return { ...judged, uncommitted: await redelivered(log), commands: storm.ids.size }
+  } finally {
+    storm.stop()
+    await purger.end('SIGKILL').catch(() => undefined)
+    await emulator.stop()
+    await log.close()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+type Judged = Omit<Outcome, 'uncommitted' | 'commands'>
+
+/** Reads the journal again and again until every command has its end there, or it is too late. */
+async function untilAccounted(file: string, storm: Storm): Promise<Judged> {
+  const deadlineMs = performance.now() + DRAINED_MS
+  for (;;) {
+    const judged = judge(await recordsOf(file), storm)
+    const isDone = judged.unaccounted + judged.notPurgedLast + judged.notReboundedLast === 0
+    if (isDone || performance.now() > deadlineMs) return judged
+    await sleep(250)
+  }
+}
+
+async function recordsOf(file: string): Promise<JournalRecord[]> {
+  const store = createJournalStore(openSqlite(file))
+  const records: JournalRecord[] = []
+  for await (const record of store.read({})) records.push(record)
+  await store.close()
+  return records
+}
+
+function judge(records: readonly JournalRecord[], storm: Storm): Judged {
+  const ended = new Set<string>()
+  const [purged, rebounded] = [new Set<string>(), new Set<string>()]
+  const newestAcked = new Map<string, { readonly stamp: string; readonly atMs: number }>()
+  let clocksThatFell = 0
+  for (const { id, tag, stamp, state, phase, atMs, sentAtMs } of records) {
+    if (state !== 'acked' && state !== 'superseded') continue
+    ended.add(id)
+    if (state !== 'acked') continue
+    ;(phase === 'live' ? purged : rebounded).add(id)
+    const before = newestAcked.get(tag)
+    // Two requests may be on their way at once; what counts is that none was sent for an older change after that.
+    if (before !== undefined && stamp < before.stamp) clocksThatFell += (sentAtMs ?? atMs) > before.atMs ? 1 : 0
+    else if (before === undefined || stamp > before.stamp) newestAcked.set(tag, { stamp, atMs })
+  }
+  const newest = [...storm.newest.values()]
+  return {
+    unaccounted: [...storm.ids.keys()].filter((id) => !ended.has(id)).length,
+    notPurgedLast: newest.filter((id) => !purged.has(id)).length,
+    notReboundedLast: newest.filter((id) => !rebounded.has(id)).length,
+    clocksThatFell,
+  }
+}
+
+/** How much the log would deliver once more. */
+async function redelivered(log: EventLog): Promise<number> {
+  let records = 0
+  const subscription = await log.consume({ topic: TOPICS.purges, group: 'cdn-purger' }, (batch) => {
+    records += batch.records.length
+    return Promise.resolve()
+  })
+  await sleep(100)
+  await subscription.stop()
+  return records
+}
+
+const SOUND = { unaccounted: 0, notPurgedLast: 0, notReboundedLast: 0, clocksThatFell: 0, uncommitted: 0 }
+
+describe('a purger killed again and again under a storm, at a provider that fails', () => {
+  test(
+    `after ${KILLS} kills every command is acknowledged or superseded, and no tag went back to an older change`,
+    async () => {
+      const outcome = await run(KILLS)
+      console.log(JSON.stringify({ kills: KILLS, ...outcome }))
+      expect(outcome).toMatchObject(SOUND)
+      expect(outcome.commands).toBeGreaterThan(KILLS * 100)
+    },
+    60_000 + KILLS * 4_000,
+  )
+})
