@@ -1,5 +1,8 @@
+import { waitFor } from '@lockstep/runtime/testing'
 import { startVarnish } from '@lockstep/servers'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { takeBatch } from '../batch.ts'
+import type { PurgeLimits } from '../ports.ts'
 import { registerEdgeLaws } from '../testing/edge-laws.ts'
 import { registerProviderContract } from '../testing/provider-contract.ts'
 import { registerRaceLaws } from '../testing/race-laws.ts'
@@ -79,4 +82,82 @@ test('Varnish tells how many objects a purge removed', async () => {
   await provider.close()
   await varnish.stop()
   await origin.stop()
+})
+
+describe('tags that get lost', () => {
+  /** What a client reads after a refresh by 304 without tags and a purge of the tag. */
+  const purgeAfterUntagged304 = async (vclOf: (vcl: string) => string) => {
+    const origin = await startTestOrigin()
+    const vcl = vclOf(edgeVcl({ backendHost: '127.0.0.1', backendPort: origin.port }))
+    const varnish = await startVarnish({ vcl, env: { LOCKSTEP_PURGE_TOKEN: TOKEN } })
+    const provider = providerOf(varnish.url)
+    origin.set('/p', { body: 'old', tags: ['a'], etag: '"1"', freshness: 'max-age=1' })
+    await readEdge(varnish.url, '/p')
+    await waitFor(async () => (await readEdge(varnish.url, '/p')).label !== 'HIT', 5_000)
+    origin.set('/p', { body: 'new', tags: ['a'], etag: '"2"' })
+    expect(await readEdge(varnish.url, '/p')).toMatchObject({ label: 'HIT', body: 'old' })
+    await provider.purge(['a'], never)
+    const { body } = await readEdge(varnish.url, '/p')
+    await provider.close()
+    await varnish.stop()
+    await origin.stop()
+    return body
+  }
+
+  test('a response refreshed by a 304 without tags can still be purged', async () => {
+    expect(await purgeAfterUntagged304((vcl) => vcl)).toBe('new')
+  })
+
+  test('where the VCL moves tags without looking, it can not (the condition in ours is what keeps them)', async () => {
+    const ours = 'if (beresp.http.Surrogate-Key) { set beresp.http.xkey = beresp.http.Surrogate-Key; }'
+    const careless = 'set beresp.http.xkey = beresp.http.Surrogate-Key; unset beresp.http.Surrogate-Key;'
+    const mutate = (vcl: string) => {
+      expect(vcl).toContain(ours)
+      return vcl.replace(ours, careless)
+    }
+    expect(await purgeAfterUntagged304(mutate)).toBe('old')
+  })
+
+  /** How many of a thousand tagged pages two tiers as they come out of the box still answer from before their purge. */
+  const purgeThousand = async (limits: Partial<PurgeLimits>) => {
+    const origin = await startTestOrigin()
+    const untuned = ['-p', 'http_req_hdr_len=8k', '-p', 'http_req_size=32k', '-p', 'workspace_client=64k']
+    const tier = async (backendPort: number) => {
+      const vcl = edgeVcl({ backendHost: '127.0.0.1', backendPort })
+      return startVarnish({ vcl, env: { LOCKSTEP_PURGE_TOKEN: TOKEN }, args: untuned })
+    }
+    const shield = await tier(origin.port)
+    const edge = await tier(shield.port)
+    const keys = Array.from({ length: 1_000 }, (_, index) => `product.${index}`)
+    for (const key of keys) {
+      origin.set(`/${key}`, { body: 'old', tags: [key] })
+      await readEdge(edge.url, `/${key}`)
+      origin.set(`/${key}`, { body: 'new', tags: [key] })
+    }
+    const kinds = new Set<string>()
+    for (const { url } of [shield, edge]) {
+      const provider = testProvider('varnish', { url, credentials: { token: TOKEN }, limits })
+      const queue = new Map(keys.map((key) => [key, { key }]))
+      while (queue.size > 0) {
+        const batch = takeBatch(queue, provider.limits).map(({ key }) => key)
+        kinds.add((await provider.purge(batch, never)).kind)
+      }
+      await provider.close()
+    }
+    const bodies = await Promise.all(keys.map(async (key) => (await readEdge(edge.url, `/${key}`)).body))
+    await edge.stop()
+    await shield.stop()
+    await origin.stop()
+    return { kinds: [...kinds], old: bodies.filter((body) => body === 'old').length }
+  }
+
+  test('a thousand keys are purged from two Varnishes as they come, in headers that they take', async () => {
+    expect(await purgeThousand({})).toEqual({ kinds: ['purged'], old: 0 })
+  })
+
+  test('in one header none of them is (the limit of bytes is what prevents it)', async () => {
+    const { kinds, old } = await purgeThousand({ maxKeys: 1_000, maxBytes: 1_000_000 })
+    expect(kinds).not.toContain('purged')
+    expect(old).toBe(1_000)
+  })
 })

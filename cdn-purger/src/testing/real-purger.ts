@@ -1,7 +1,7 @@
 import { createMemoryLog, noMetrics, silentLogger, systemTime, TOPICS } from '@lockstep/runtime'
 import { waitFor } from '@lockstep/runtime/testing'
 import { createPurgerMetrics } from '../metrics.ts'
-import type { EdgeProvider } from '../ports.ts'
+import type { EdgeProvider, ProcessAcks } from '../ports.ts'
 import { createPurger } from '../purger.ts'
 import type { Purger, PurgerOptions } from '../purger.ts'
 import { commandRecord } from './commands.ts'
@@ -10,7 +10,7 @@ import { commandRecord } from './commands.ts'
 export interface RealPurger {
   readonly purger: Purger
   /** Sends one command and waits until its live purge is acknowledged by the last tier. */
-  purge(tag: string): Promise<void>
+  purge(tag: string, busId?: string): Promise<void>
   /** Waits until every rebound is done. */
   idle(): Promise<void>
 }
@@ -18,13 +18,13 @@ export interface RealPurger {
 /** Starts a purger for tests against real edges. */
 export async function startRealPurger(
   tiers: readonly (readonly EdgeProvider[])[],
-  options: { reboundMs: number; unsafe?: PurgerOptions['unsafe'] },
+  { acks = null, ...options }: { reboundMs: number; unsafe?: PurgerOptions['unsafe']; acks?: ProcessAcks | null },
 ): Promise<RealPurger> {
   const log = createMemoryLog()
   const purger = createPurger({
     log,
     tiers,
-    acks: null,
+    acks,
     time: systemTime,
     random: Math.random,
     logger: silentLogger,
@@ -35,9 +35,9 @@ export async function startRealPurger(
   let sent = 0
   return {
     purger,
-    purge: async (tag) => {
+    purge: async (tag, busId = '') => {
       sent += 1
-      await log.produce(TOPICS.purges, [commandRecord({ tag, clock: sent })])
+      await log.produce(TOPICS.purges, [commandRecord({ tag, clock: sent, busId })])
       await waitFor(() => purger.status().commitToEdge.count >= sent, 5_000)
     },
     idle: async () => waitFor(() => purger.status().rebounds + purger.status().backlog === 0, 10_000),
