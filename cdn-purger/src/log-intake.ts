@@ -7,8 +7,8 @@ import type { Rejected } from './dead-letters.ts'
 import type { PurgerMetrics } from './metrics.ts'
 import { BatchTicket } from './tickets.ts'
 
-// A partition that another member took over meanwhile must not hold the others back.
-const MAX_CATCH_UP_MS = 2_000
+// Without a batch for so long, another member took the partition over; it must not hold the others back.
+const LOST_MS = 2_000
 
 /** What the intake needs. */
 export interface LogIntakeDeps {
@@ -28,7 +28,7 @@ export interface LogIntakeDeps {
 export class LogIntake {
   readonly #deps: LogIntakeDeps
   readonly #next = new Map<number, bigint>()
-  readonly #behind = new Map<number, { readonly endOffset: bigint; readonly sinceMs: number }>()
+  readonly #behind = new Map<number, { readonly endOffset: bigint; readonly progressMs: number }>()
 
   constructor(deps: LogIntakeDeps) {
     this.#deps = deps
@@ -40,7 +40,7 @@ export class LogIntake {
    */
   get isCatchingUp(): boolean {
     const nowMs = this.#deps.time.nowMs()
-    for (const { sinceMs } of this.#behind.values()) if (nowMs - sinceMs < MAX_CATCH_UP_MS) return true
+    for (const { progressMs } of this.#behind.values()) if (nowMs - progressMs < LOST_MS) return true
     return false
   }
 
@@ -68,10 +68,11 @@ export class LogIntake {
   }
 
   #follow({ partition, firstOffset, nextOffset, endOffset }: LogBatch, nowMs: number): void {
-    if (this.#next.get(partition) !== firstOffset) this.#behind.set(partition, { endOffset, sinceMs: nowMs })
+    const isNew = this.#next.get(partition) !== firstOffset
+    const target = isNew ? endOffset : (this.#behind.get(partition)?.endOffset ?? 0n)
     this.#next.set(partition, nextOffset)
-    const behind = this.#behind.get(partition)
-    if (behind && nextOffset >= behind.endOffset) this.#behind.delete(partition)
+    if (nextOffset < target) this.#behind.set(partition, { endOffset: target, progressMs: nowMs })
+    else this.#behind.delete(partition)
   }
 
   #decode(record: ReceivedRecord, batch: LogBatch, rejected: Rejected[]): PurgeCommand | null {
