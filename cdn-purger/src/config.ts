@@ -27,7 +27,7 @@ export const PURGER_CONFIG = {
   tiers: {
     env: 'LOCKSTEP_PURGER_TIERS',
     type: Type.String(),
-    desc: 'Tiers from the origin outward: `;` between tiers, `,` within one, each PROVIDER+URL (see the README of the room).',
+    desc: 'Tiers from the origin outward: `;` between tiers, `,` within one, each PROVIDER+URL (docs/cdn-providers.md).',
   },
   varnishToken: {
     env: 'LOCKSTEP_PURGER_VARNISH_TOKEN',

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createJournalStore, openSqlite } from '@lockstep/cdn-purger'
-import type { JournalRecord } from '@lockstep/cdn-purger'
 import { startEmulator } from '@lockstep/cdn-purger/testing'
 import type { Fault } from '@lockstep/cdn-purger/testing'
 import { createMemoryLog, TOPICS } from '@lockstep/runtime'
@@ -22,6 +21,7 @@ const STALL_MS = 2_000
 const TIMEOUT_MS = 300
 const REBOUND_MS = 100
 const DRAINED_MS = 60_000
+const CALM_LOOKS = 10
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
@@ -120,11 +120,9 @@ async function run(kills: number, unsafe: { skipCatchUp?: boolean } = {}): Promi
     await storm.done
     isBad = false
     await purger.ready()
-    const deadlineMs = performance.now() + DRAINED_MS
-    const judged = await untilAccounted(file, storm)
-    while (purger.uncommitted > 0 && performance.now() < deadlineMs) await sleep(50)
+    await untilCommitted(purger)
     await purger.end('SIGTERM')
-    return { ...judged, uncommitted: await redelivered(log), commands: storm.ids.size }
+    return { ...(await judge(file, storm)), uncommitted: await redelivered(log), commands: storm.ids.size }
   } finally {
     storm.stop()
     await purger.end('SIGKILL').catch(() => undefined)
@@ -136,31 +134,22 @@ async function run(kills: number, unsafe: { skipCatchUp?: boolean } = {}): Promi
 
 type Judged = Omit<Outcome, 'uncommitted' | 'commands'>
 
-/** Reads the journal again and again until every command has its end there, or it is too late. */
-async function untilAccounted(file: string, storm: Storm): Promise<Judged> {
+/** Waits until the log is committed to its end and stays so, or it is too late. */
+async function untilCommitted(purger: PurgerProcess): Promise<void> {
   const deadlineMs = performance.now() + DRAINED_MS
-  for (;;) {
-    const judged = judge(await recordsOf(file), storm)
-    const isDone = judged.unaccounted + judged.notPurgedLast + judged.notReboundedLast === 0
-    if (isDone || performance.now() > deadlineMs) return judged
-    await sleep(250)
+  for (let calm = 0; calm < CALM_LOOKS && performance.now() < deadlineMs; calm++) {
+    await sleep(100)
+    if (purger.uncommitted > 0) calm = -1
   }
 }
 
-async function recordsOf(file: string): Promise<JournalRecord[]> {
+async function judge(file: string, storm: Storm): Promise<Judged> {
   const store = createJournalStore(openSqlite(file))
-  const records: JournalRecord[] = []
-  for await (const record of store.read({})) records.push(record)
-  await store.close()
-  return records
-}
-
-function judge(records: readonly JournalRecord[], storm: Storm): Judged {
   const ended = new Set<string>()
   const [purged, rebounded] = [new Set<string>(), new Set<string>()]
   const newestAcked = new Map<string, { readonly stamp: string; readonly atMs: number }>()
   let clocksThatFell = 0
-  for (const { id, tag, stamp, state, phase, atMs, sentAtMs } of records) {
+  for await (const { id, tag, stamp, state, phase, atMs, sentAtMs } of store.read({})) {
     if (state !== 'acked' && state !== 'superseded') continue
     ended.add(id)
     if (state !== 'acked') continue
@@ -170,6 +159,7 @@ function judge(records: readonly JournalRecord[], storm: Storm): Judged {
     if (before !== undefined && stamp < before.stamp) clocksThatFell += (sentAtMs ?? atMs) > before.atMs ? 1 : 0
     else if (before === undefined || stamp > before.stamp) newestAcked.set(tag, { stamp, atMs })
   }
+  await store.close()
   const newest = [...storm.newest.values()]
   return {
     unaccounted: [...storm.ids.keys()].filter((id) => !ended.has(id)).length,
