@@ -37,11 +37,13 @@ export class PurgerProcess {
     process.once('exit', () => child.kill('SIGKILL'))
     const batches = new Map<number, { readonly batch: LogBatch; readonly taken: () => void }>()
     const ready = Promise.withResolvers<void>()
+    const exited = once(child, 'exit')
     child.on('message', (message: ToParent) => {
       if (message.kind === 'ready') return ready.resolve()
       const known = batches.get(message.id)
       if (message.kind === 'taken') return known?.taken()
       this.#open.delete(message.id)
+      batches.delete(message.id)
       known?.batch.commit()
     })
     let ids = 0
@@ -50,12 +52,11 @@ export class PurgerProcess {
       const id = (ids += 1)
       const { promise, resolve } = Promise.withResolvers<void>()
       signal.addEventListener('abort', () => resolve(), { once: true })
-      child.once('exit', () => resolve())
       batches.set(id, { batch, taken: resolve })
       this.#open.add(id)
       if (child.connected)
         child.send({ id, batch: { topic, partition, firstOffset, nextOffset, endOffset, records } } satisfies ToChild)
-      await promise
+      await Promise.race([promise, exited])
     }
     this.#subscribed = ready.promise.then(async () => log.consume({ topic: TOPICS.purges, group: 'cdn-purger' }, hand))
   }
