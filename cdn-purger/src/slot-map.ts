@@ -28,6 +28,7 @@ export class SlotMap {
 
   delete(tag: string): void {
     this.#slots.delete(tag)
+    if (this.#first?.tag === tag) this.#first = null
     // A table without entries still holds the places of those it had.
     if (this.#slots.size === 0) this.clear()
   }
@@ -42,7 +43,7 @@ export class SlotMap {
   first(): Slot | null {
     if (this.#slots.size === 0) return null
     // What the cursor has passed and is still here is only the one it stopped at.
-    if (this.#first && this.#slots.get(this.#first.tag) === this.#first) return this.#first
+    if (this.#first) return this.#first
     this.#cursor ??= this.#slots.values()
     const { value, done } = this.#cursor.next() as IteratorResult<Slot, undefined>
     this.#first = done ? null : value
