@@ -82,8 +82,8 @@ export async function startScene(options: SceneOptions, stops: (() => Promise<vo
     reboundMs: options.reboundMs,
     tiers: edge.tier,
     edgeToken: EDGE_TOKEN,
-    // Eight processes share the machine here: fewer, larger batches leave each of them more of it.
-    lingerMs: 3,
+    // Eight processes share the machine here: at most a thousand snapshots a second leave each of them more of it.
+    lingerMs: 1,
     log,
     metrics,
     signal,
