@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { API_ERRORS, API_OPTIONS } from '@lockstep/api'
+import { CACHE_ERRORS } from '@lockstep/cache'
 import { ADMIN_ERRORS, adminOpenApi, CDN_ERRORS, PURGER_CONFIG } from '@lockstep/cdn-purger'
 import {
   CLI_ERRORS,
@@ -39,6 +40,7 @@ interface ErrorLine {
 const ERRORS: readonly (readonly [room: string, table: Readonly<Record<string, ErrorLine>>])[] = [
   ['schemas', SCHEMA_ERRORS],
   ['runtime', { ...CONFIG_ERRORS, ...LOG_ERRORS }],
+  ['cache', cacheErrors()],
   ['connector', CONNECTOR_ERRORS],
   ['invalidator', INVALIDATOR_ERRORS],
   ['cdn-purger', CDN_ERRORS],
@@ -46,6 +48,12 @@ const ERRORS: readonly (readonly [room: string, table: Readonly<Record<string, E
   ['api', API_ERRORS],
   ['cli', CLI_ERRORS],
 ]
+
+/** The library makes each message where it throws; its table has the cause that they have in common. */
+function cacheErrors(): Readonly<Record<string, ErrorLine>> {
+  const rows = Object.entries(CACHE_ERRORS)
+  return Object.fromEntries(rows.map(([code, { cause, ...rest }]) => [code, { ...rest, message: cause }]))
+}
 
 /** Refusals of the admin API: their handling is the status they are answered with. */
 function httpErrors(): Readonly<Record<string, ErrorLine>> {
@@ -89,7 +97,7 @@ function errors(): string {
     ].join('\n'),
   )
   const intro =
-    'transient: retried; poison: dead-lettered, its class flushed; fatal: the process ends and is started again; config: mend it and start again (exit code 78).'
+    'transient: retried; poison: dead-lettered, its class flushed; fatal: the process ends and is started again; config: mend it and start again (exit code 78); aborted: the caller gave up or stopped.'
   return `${NOTE}\n# Errors\n\n${intro}\n\n${sections.join('\n\n')}\n`
 }
 
