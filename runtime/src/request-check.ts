@@ -1,0 +1,35 @@
+import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+
+/** A part of a request as its schema allows it, or the first fault: the part, the place in it, what was expected there. */
+export type Checked = { readonly value: unknown } | { readonly fault: string }
+
+/** Parts whose values arrive as text. */
+const ADDRESS_PARTS: ReadonlySet<string> = new Set(['params', 'query', 'querystring'])
+
+// Canonical: `01`, `1.0`, `1e3` and `0x1` would give one thing several addresses, each cached on its own.
+const CANONICAL_INTEGER = /^(?:0|[1-9]\d{0,15})$/
+
+/** Turns the text of integer parameters into numbers; anything else stays text and fails the check. */
+function numbersOf(schema: TSchema, data: unknown): unknown {
+  const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
+  const entries = Object.entries((data ?? {}) as Record<string, unknown>).map(([name, text]) => {
+    const isNumber = properties[name]?.type === 'integer' && typeof text === 'string' && CANONICAL_INTEGER.test(text)
+    return [name, isNumber ? Number(text) : text] as const
+  })
+  return Object.fromEntries(entries)
+}
+
+/**
+ * Compiles the check of one part of a request. Nothing is coerced but integers in addresses: coercion would make a price of
+ * `null` zero. Unknown properties fail where the schema says so, because what a cache key leaves out must not reach a handler.
+ */
+export function compileRequestCheck(part: string, schema: TSchema): (data: unknown) => Checked {
+  const validator = Compile(schema)
+  return (data) => {
+    const value = ADDRESS_PARTS.has(part) ? numbersOf(schema, data) : data
+    if (validator.Check(value)) return { value }
+    const [fault] = validator.Errors(value)
+    return { fault: `${part}${fault?.instancePath ?? ''} ${fault?.message ?? 'is not acceptable'}` }
+  }
+}
