@@ -4,7 +4,9 @@ import { CONNECTOR_CONFIG, startConnector } from '@lockstep/connector'
 /** Which protection is off. */
 export interface ChildOptions {
   /** Counts changes as accepted when they are handed over, this long before they are sent. */
-  readonly acceptEarlyMs: number
+  readonly acceptEarlyMs?: number
+  /** Passes changes on before they are visible. */
+  readonly noGate?: boolean
 }
 
 /** A log that promises what it has not done yet. */
@@ -21,10 +23,15 @@ function early(log: EventLog, ms: number): EventLog {
   }
 }
 
-const { acceptEarlyMs } = JSON.parse(process.argv[2] ?? '{}') as ChildOptions
+const { acceptEarlyMs, noGate } = JSON.parse(process.argv[2] ?? '{}') as ChildOptions
 const config = loadConfig(CONNECTOR_CONFIG, { env: process.env, argv: [] })
 const logger = createLogger({ service: 'connector' })
 const connection = { brokers: config.kafkaBrokers, namespace: config.namespace, clientId: 'careless', logger }
-await ensureTopics(connection, { [TOPICS.changes]: 2, [TOPICS.control]: 1, [TOPICS.deadLetters]: 1 })
-await startConnector(config, { log: early(createKafkaLog(connection), acceptEarlyMs), logger })
+await ensureTopics(connection, { [TOPICS.changes]: 4, [TOPICS.control]: 1, [TOPICS.deadLetters]: 1 })
+const log = createKafkaLog(connection)
+await startConnector(config, {
+  log: acceptEarlyMs === undefined ? log : early(log, acceptEarlyMs),
+  logger,
+  ...(noGate === undefined ? {} : { unsafe: { noGate } }),
+})
 logger.info({}, 'started')

@@ -23,6 +23,8 @@ export interface Judgement {
   readonly checked: number
   readonly violations: number
   readonly maxStalenessMs: number
+  /** Reads that L1 or Redis answered before the last commit: the others could not fail. */
+  readonly atRisk: number
   /** Values that no committed version of the row ever had. */
   readonly fromNowhere: number
   /** The first violations, for a reader of the report. */
@@ -32,12 +34,14 @@ export interface Judgement {
 const CHANGE = /^table public\.(\w+): (?:INSERT|UPDATE): (.*)$/s
 const COMMIT = /^COMMIT \d+ \(at (.+)\)$/
 const MAX_EXAMPLES = 5
+const HITS: ReadonlySet<string> = new Set(['l1', 'l2'])
 
 /** Every version of every row since the history began, read from a slot of `test_decoding`, which Lockstep does not use. */
 export class History {
   readonly #rows = new Map<string, RowHistory>()
   readonly #columns: ReadonlyMap<string, readonly [key: string, value: string]>
   #open: (readonly [row: string, value: string])[] = []
+  #lastCommitUs = 0
 
   /** @param columns table → names of its key column and of the column whose value is read. */
   constructor(columns: ReadonlyMap<string, readonly [key: string, value: string]>) {
@@ -63,6 +67,7 @@ export class History {
     // Date keeps milliseconds only; the microseconds follow the point.
     const fraction = /\.(\d+)/.exec(text)?.[1]?.padEnd(6, '0') ?? '000000'
     const timeUs = Math.floor(timeMs / 1000) * 1_000_000 + Number(fraction)
+    this.#lastCommitUs = Math.max(this.#lastCommitUs, timeUs)
     for (const [row, value] of this.#open) {
       const history: RowHistory = this.#rows.get(row) ?? { values: [], times: [], at: new Map() }
       const positions = history.at.get(value) ?? []
@@ -95,9 +100,11 @@ export class History {
     let violations = 0
     let maxStalenessMs = 0
     let fromNowhere = 0
+    let atRisk = 0
     const examples: string[] = []
     for (const read of reads) {
       checked += 1
+      if (HITS.has(read.layer) && read.startedAtUs < this.#lastCommitUs) atRisk += 1
       const stalenessMs = this.#stalenessMs(read, initial)
       if (stalenessMs === null) fromNowhere += 1
       else if (stalenessMs > maxStalenessMs) maxStalenessMs = stalenessMs
@@ -106,7 +113,7 @@ export class History {
       if (examples.length < MAX_EXAMPLES)
         examples.push(`${read.row} = ${read.value} by ${read.layer}: ${stalenessMs} ms`)
     }
-    return { checked, violations, maxStalenessMs, fromNowhere, examples }
+    return { checked, violations, maxStalenessMs, fromNowhere, atRisk, examples }
   }
 
   #stalenessMs(read: LoggedRead, initial: string): number | null {

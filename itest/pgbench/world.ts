@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -63,14 +64,23 @@ export class World {
 
   static async create(options: WorldOptions): Promise<World> {
     const { major, scale, settings, namespace, maxStalenessMs, unsafe = {} } = options
-    const postgres = await startPostgres({ major, needs: 'process', fsync: true, ...(settings ? { settings } : {}) })
-    const redis = await startRedis(options.redis ?? { needs: 'process', appendOnly: true })
-    await pgbench(postgres.url, ['-i', '-q', '-s', String(scale)])
-    const directory = mkdtempSync(join(tmpdir(), 'lockstep-pgbench-'))
     const ports = [await freePort(), await freePort()]
-    await ensureVarnish()
-    const vcl = edgeVcl({ backendHost: '127.0.0.1', backendPort: ports[0] ?? 0, tokenEnv: TOKEN_VARIABLE })
-    const edge = await startVarnish({ vcl, env: { [TOKEN_VARIABLE]: EDGE_TOKEN }, needs: 'process' })
+    const startDatabase = async (): Promise<PostgresServer> => {
+      const server = await startPostgres({ major, needs: 'process', fsync: true, ...(settings ? { settings } : {}) })
+      await pgbench(server.url, ['-i', '-q', '-s', String(scale)])
+      return server
+    }
+    const startEdge = async (): Promise<VarnishServer> => {
+      await ensureVarnish()
+      const vcl = edgeVcl({ backendHost: '127.0.0.1', backendPort: ports[0] ?? 0, tokenEnv: TOKEN_VARIABLE })
+      return startVarnish({ vcl, env: { [TOKEN_VARIABLE]: EDGE_TOKEN }, needs: 'process' })
+    }
+    const [postgres, redis, edge] = await Promise.all([
+      startDatabase(),
+      startRedis(options.redis ?? { needs: 'process', appendOnly: true }),
+      startEdge(),
+    ])
+    const directory = mkdtempSync(join(tmpdir(), 'lockstep-pgbench-'))
     const readers = ports.map((port, index) => {
       const reader: ReaderOptions = {
         databaseUrl: postgres.url,
@@ -89,6 +99,12 @@ export class World {
     return new World({ options, postgres, redis, edge, readers }, directory)
   }
 
+  /** Starts every reader, supervised where it may be killed; resolves once all of them read. */
+  async startReaders(options: { readonly supervised?: boolean } = {}): Promise<void> {
+    const start = (reader: TestProcess) => (options.supervised === true ? reader.supervise() : reader.start())
+    await Promise.all(this.readers.map((reader) => once(start(reader).child, 'message')))
+  }
+
   /** A further reader, for after the run: its own memory is empty, and it reads nothing unasked. */
   async freshReader(): Promise<TestProcess> {
     const options: ReaderOptions = {
@@ -98,7 +114,7 @@ export class World {
       isIdle: true,
     }
     const reader = new TestProcess('fresh', READER, [JSON.stringify(options)]).start()
-    await new Promise((resolve) => reader.child.once('message', resolve))
+    await once(reader.child, 'message')
     return reader
   }
 
