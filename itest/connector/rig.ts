@@ -24,7 +24,7 @@ tables:
     - tag: version:{version}
 `
 
-/** The files of one test file: rules, and code compiled once for all the processes that it starts. */
+/** The files of one test file. */
 export class Files {
   readonly directory = mkdtempSync(join(tmpdir(), 'lockstep-faults-'))
   readonly rules = join(this.directory, 'rules.yaml')
@@ -70,7 +70,6 @@ function environmentOf({ files, databaseUrl, kafka, namespace, slot }: World): R
     LOCKSTEP_CONNECTOR_DATABASE_URL: databaseUrl,
     // A slot belongs to one database, its name to the server.
     ...(slot === undefined ? {} : { LOCKSTEP_CONNECTOR_SLOT: slot }),
-    NODE_COMPILE_CACHE: files.directory,
   }
 }
 
