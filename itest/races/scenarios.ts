@@ -20,8 +20,30 @@ export interface Score {
 
 const TAG = 'group'
 
-/** Waits for a read from before the invalidation: it may fail, and what it returns is not judged. */
-const answered = (read: Promise<number>): Promise<unknown> => read.catch(() => undefined)
+/** Where a read is held between what it reads and its answer. */
+interface Gate {
+  readonly reached: Promise<void>
+  release(): void
+}
+
+/**
+ * Holds a read at the gate while its row is written and invalidated. Resolves with what lets the read go on and waits
+ * for it; it may fail, and what it returns is not judged.
+ */
+async function overtake(
+  stage: Stage,
+  id: string,
+  race: { readonly reader: Actor; readonly gate: Gate; invalidate(): Promise<void> },
+): Promise<() => Promise<void>> {
+  const early = race.reader.cache.get(id).catch(() => undefined)
+  await race.gate.reached
+  stage.source.write(id)
+  await race.invalidate()
+  return async () => {
+    race.gate.release()
+    await early
+  }
+}
 
 const fillWith = ({ cache }: Actor, id: string): Promise<unknown> => cache.fill?.(id) ?? cache.get(id)
 
@@ -36,15 +58,11 @@ const fill: Scenario = {
   law: 'a load that read its row before an invalidation leaves nothing behind, here or in Redis',
   isFor: () => true,
   async play(stage, id) {
-    const actor = await stage.actor()
-    const load = stage.source.hold(id)
-    const early = answered(actor.cache.get(id))
-    await load.reached
-    stage.source.write(id)
-    await stage.invalidate(actor, id)
-    load.release()
-    await early
-    return judge(stage, id, actor)
+    const reader = await stage.actor()
+    const gate = stage.source.hold(id)
+    const goOn = await overtake(stage, id, { reader, gate, invalidate: () => stage.invalidate(reader, id) })
+    await goOn()
+    return judge(stage, id, reader)
   },
 }
 
@@ -53,15 +71,11 @@ const fillElsewhere: Scenario = {
   law: 'the same, where another process invalidates: neither of the two reads the old version',
   isFor: ({ isShared }) => isShared,
   async play(stage, id) {
-    const [filler, other] = [await stage.actor(), await stage.actor()]
-    const load = stage.source.hold(id)
-    const early = answered(filler.cache.get(id))
-    await load.reached
-    stage.source.write(id)
-    await stage.invalidate(other, id)
-    load.release()
-    await early
-    return judge(stage, id, filler, other)
+    const [reader, other] = [await stage.actor(), await stage.actor()]
+    const gate = stage.source.hold(id)
+    const goOn = await overtake(stage, id, { reader, gate, invalidate: () => stage.invalidate(other, id) })
+    await goOn()
+    return judge(stage, id, reader, other)
   },
 }
 
@@ -70,15 +84,11 @@ const tag: Scenario = {
   law: 'a load that read its row before one of its tags was invalidated leaves nothing behind',
   isFor: ({ hasTags }) => hasTags,
   async play(stage, id) {
-    const actor = await stage.actor([TAG])
-    const load = stage.source.hold(id)
-    const early = answered(actor.cache.get(id))
-    await load.reached
-    stage.source.write(id)
-    await stage.invalidateTag(actor, TAG)
-    load.release()
-    await early
-    return judge(stage, id, actor)
+    const reader = await stage.actor([TAG])
+    const gate = stage.source.hold(id)
+    const goOn = await overtake(stage, id, { reader, gate, invalidate: () => stage.invalidateTag(reader, TAG) })
+    await goOn()
+    return judge(stage, id, reader)
   },
 }
 
@@ -87,17 +97,13 @@ const join: Scenario = {
   law: 'a reader that comes after an invalidation never gets the result of a load from before it',
   isFor: () => true,
   async play(stage, id) {
-    const actor = await stage.actor()
-    const load = stage.source.hold(id)
-    const early = answered(actor.cache.get(id))
-    await load.reached
-    stage.source.write(id)
-    await stage.invalidate(actor, id)
-    const late = actor.cache.get(id)
+    const reader = await stage.actor()
+    const gate = stage.source.hold(id)
+    const goOn = await overtake(stage, id, { reader, gate, invalidate: () => stage.invalidate(reader, id) })
+    const late = reader.cache.get(id)
     // A reader that does not join answers by itself; one that does needs the load.
     await Promise.race([late, pollUntil(() => false, 50)])
-    load.release()
-    await early
+    await goOn()
     return { wrong: (await late) === stage.source.version(id) ? 0 : 1, judged: 1 }
   },
 }
@@ -110,13 +116,9 @@ const promotion: Scenario = {
     const filler = await stage.actor()
     await fillWith(filler, id)
     const reader = await stage.actor()
-    const replies = reader.wire.holdReplies()
-    const early = answered(reader.cache.get(id))
-    await replies.reached
-    stage.source.write(id)
-    await stage.invalidate(filler, id)
-    replies.release()
-    await early
+    const gate = reader.wire.holdReplies()
+    const goOn = await overtake(stage, id, { reader, gate, invalidate: () => stage.invalidate(filler, id) })
+    await goOn()
     return judge(stage, id, reader)
   },
 }
