@@ -4,24 +4,54 @@ import { defineConfig } from 'vitest/config'
 const conditions = ['lockstep-source']
 const resolve = { conditions }
 const ssr = { resolve: { conditions } }
-const withServers = (name: string, timeoutMs: number) => ({
+const exclude = ['**/node_modules/**', '**/dist/**']
+
+/** Groups run one after the other; inside of one, files share the machine. */
+const UNITS = { maxWorkers: 2, sequence: { groupOrder: 1 } }
+/** Most of their time these wait for servers and timers: two files at once keep two cores busy. */
+const WAITING = { maxWorkers: 2, sequence: { groupOrder: 2 } }
+/** These load the machine, measure, or would disturb each other: one file at a time. */
+const ALONE = { maxWorkers: 1, sequence: { groupOrder: 3 } }
+
+const withServers = (name: string, timeoutMs: number, group: typeof WAITING) => ({
   resolve,
   ssr,
   test: {
     name,
     include: [`*/src/**/*.${name}.test.ts`],
-    exclude: ['**/node_modules/**', '**/dist/**'],
+    exclude,
     pool: 'forks' as const,
     testTimeout: timeoutMs,
     hookTimeout: 180_000,
     globalSetup: [`./scripts/vitest/${name}.setup.ts`],
+    ...group,
   },
 })
 
+type More = typeof WAITING & { readonly globalSetup?: string[]; readonly testTimeout?: number }
+
+/** Tests of the whole pipeline, which start what they need themselves. */
+const wholePipeline = (name: string, include: string[], more: More, without: string[] = []) => ({
+  resolve,
+  ssr,
+  test: {
+    name,
+    include,
+    exclude: [...exclude, ...without],
+    pool: 'forks' as const,
+    testTimeout: 240_000,
+    hookTimeout: 180_000,
+    ...more,
+  },
+})
+
+const LOADS = ['itest/{pgbench,races,redis-faults}/*.test.ts']
+/** The long half: `npm test` leaves it out and says so; `npm run itest` and CI run it. */
+const LONG = ['itest/**/*.long.test.ts']
+const TELL = './scripts/vitest/long-half.setup.ts'
+
 export default defineConfig({
   test: {
-    // Servers share two cores with the tests: one file at a time keeps timing honest.
-    fileParallelism: false,
     projects: [
       {
         resolve,
@@ -29,27 +59,20 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['*/src/**/*.test.ts', 'scripts/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/dist/**', '**/*.{pg,kafka,redis,varnish}.test.ts'],
+          exclude: [...exclude, '**/*.{pg,kafka,redis,varnish}.test.ts'],
           pool: 'threads',
           isolate: false,
+          ...UNITS,
         },
       },
-      withServers('pg', 60_000),
-      withServers('redis', 60_000),
-      withServers('kafka', 60_000),
-      withServers('varnish', 60_000),
-      {
-        resolve,
-        ssr,
-        test: {
-          name: 'itest',
-          include: ['itest/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/dist/**'],
-          pool: 'forks',
-          testTimeout: 240_000,
-          hookTimeout: 180_000,
-        },
-      },
+      // A slot waits for every transaction of its server, and all these files share two.
+      withServers('pg', 60_000, ALONE),
+      withServers('redis', 60_000, WAITING),
+      withServers('kafka', 60_000, WAITING),
+      withServers('varnish', 60_000, WAITING),
+      wholePipeline('itest', ['itest/**/*.test.ts'], { ...WAITING, globalSetup: [TELL] }, [...LOADS, ...LONG]),
+      wholePipeline('itest-load', LOADS, ALONE, LONG),
+      wholePipeline('itest-long', LONG, { ...ALONE, testTimeout: 600_000 }),
     ],
   },
 })
