@@ -65,6 +65,11 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     return this.#readOn({ key, args, record, isTold: true }, options)
   }
 
+  readLocal(args: Args, options?: ReadOptions): ReadResult<V> | undefined {
+    const record = this.#l1.get(this.#key(args))
+    return record !== undefined && this.#isHit(record, options?.token) ? this.#hit(record) : undefined
+  }
+
   async getMany(args: readonly Args[], options?: ReadOptions): Promise<(V | null)[]> {
     const values: (V | null)[] = []
     const misses: Promise<void>[] = []

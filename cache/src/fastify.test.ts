@@ -83,6 +83,57 @@ describe('cache/fastify', () => {
     )
   })
 
+  test('a hit repeats the body and the ETag of the first answer; a change makes both anew', async () => {
+    const first = await app.inject('/products/1')
+    const hit = await app.inject('/products/1')
+    expect(hit.body).toBe(first.body)
+    for (const name of ['etag', 'content-type', 'content-length', 'surrogate-key'])
+      expect(hit.headers[name]).toBe(first.headers[name])
+    await world.change('1')
+    const changed = await app.inject('/products/1')
+    expect(changed.json()).toEqual({ id: '1', version: 2 })
+    expect(changed.headers['etag']).not.toBe(first.headers['etag'])
+  })
+
+  test('what other hooks make of a body is what is sent, and what the ETag is of', async () => {
+    await app.close()
+    app = Fastify()
+    app.addHook('onSend', (request, _reply, payload, next) =>
+      next(null, `${String(payload)} to ${(request.query as { to: string }).to}`),
+    )
+    await app.register(fastifyLockstep, { cache: process.cache })
+    app.get('/products/1', async ({ lockstep }) => lockstep.read(process.products, '1'))
+    const [anna, berta, again] = [
+      await app.inject('/products/1?to=anna'),
+      await app.inject('/products/1?to=berta'),
+      await app.inject('/products/1?to=anna'),
+    ]
+    expect(anna.body).toMatch(/^\{.*\} to anna$/)
+    expect(berta.body).toMatch(/^\{.*\} to berta$/)
+    expect(again.body).toBe(anna.body)
+    expect(again.headers['etag']).toBe(anna.headers['etag'])
+    expect(berta.headers['etag']).not.toBe(anna.headers['etag'])
+  })
+
+  test('a schema that depends on the media type and a serialiser of its own are asked each time', async () => {
+    await app.close()
+    app = Fastify()
+    await app.register(fastifyLockstep, { cache: process.cache })
+    const content = { 'application/json': { schema: { type: 'object', properties: { id: { type: 'string' } } } } }
+    app.get('/typed', { schema: { response: { 200: { content } } } }, async ({ lockstep }) =>
+      lockstep.read(process.products, '1'),
+    )
+    let runs = 0
+    app.get('/own', async ({ lockstep }, reply) => {
+      void reply.serializer(() => `run ${++runs}`)
+      return lockstep.read(process.products, '1')
+    })
+    for (let round = 1; round < 3; round++) {
+      expect((await app.inject('/typed')).json()).toEqual({ id: '1' })
+      expect((await app.inject('/own')).body).toBe(`run ${round}`)
+    }
+  })
+
   test('a known ETag is answered 304 without a body and with the tags again', async () => {
     const first = await app.inject('/products/1')
     const etag = String(first.headers.etag)

@@ -1,6 +1,6 @@
-import { hash } from 'node:crypto'
-import { classOf, classTag, encodeSurrogateKey, EVERYTHING, type Stamp, type Tag } from '@lockstep/schemas'
-import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import type { Stamp } from '@lockstep/schemas'
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { etagOf, Renderings, surrogateKeys, type Rendering } from './fastify-rendering.ts'
 import { pageKey, pageOf, type CachedRouteOptions, type Page } from './fastify-route.ts'
 import { verifyToken } from './token.ts'
 import type { Cache, Entry, Layer, ReadOptions, ReadResult } from './types.ts'
@@ -49,8 +49,6 @@ const DEFAULT_REBOUND_MS = 5_000
 const CAUTIOUS_TTL_SECONDS = 1
 /** Half of the smallest limit among the providers (16 KiB of headers in all); an answer with more tags is not kept at the edge. */
 const MAX_SURROGATE_BYTES = 8_000
-// 144 bits.
-const ETAG_CHARS = 24
 
 const LAYER_STATUS: Readonly<Record<Layer, string>> = {
   l1: 'lockstep-l1; hit',
@@ -61,16 +59,36 @@ const LAYER_STATUS: Readonly<Record<Layer, string>> = {
 }
 const LAYERS: readonly Layer[] = ['l1', 'l2', 'coalesced', 'load', 'stale']
 
+const NO_DEMAND: ReadOptions = { token: null }
+
 class Reads implements RequestReads {
   readonly token: Stamp | null
   readonly results: ReadResult<unknown>[] = []
+  /** Set where the answer is the one value that was read. */
+  rendering: Rendering | null = null
+
+  readonly #demand: ReadOptions
 
   constructor(token: Stamp | null) {
     this.token = token
+    this.#demand = token === null ? NO_DEMAND : { token }
   }
 
-  async read<Args, V>(entry: Entry<Args, V>, args: Args, options: ReadOptions = {}): Promise<V | null> {
-    const result = await entry.read(args, { ...options, token: options.token ?? this.token })
+  read<Args, V>(entry: Entry<Args, V>, args: Args, options?: ReadOptions): Promise<V | null> {
+    // Most answers are one hit, which costs one promise.
+    try {
+      const demand = options === undefined ? this.#demand : { ...options, token: options.token ?? this.token }
+      const hit = entry.readLocal(args, demand)
+      if (hit === undefined) return this.#readOn(entry, args, demand)
+      this.results.push(hit)
+      return Promise.resolve(hit.value)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async #readOn<Args, V>(entry: Entry<Args, V>, args: Args, demand: ReadOptions): Promise<V | null> {
+    const result = await entry.read(args, demand)
     this.results.push(result)
     return result.value
   }
@@ -119,6 +137,11 @@ interface Summary {
 }
 
 function summaryOf(results: readonly ReadResult<unknown>[], cache: Cache): Summary {
+  const [only] = results
+  if (only !== undefined && results.length === 1) {
+    const { tags, stamp, layer } = only
+    return { tags, stamp, layer, isStale: only.stale || (stamp !== null && cache.isOvertaken(tags, stamp)) }
+  }
   const stamps = results.map(({ stamp }) => stamp)
   const isStamped = stamps.every((stamp) => stamp !== null)
   return {
@@ -129,25 +152,6 @@ function summaryOf(results: readonly ReadResult<unknown>[], cache: Cache): Summa
     // not keep it even for a second.
     isStale: results.some(({ stale, tags, stamp }) => stale || (stamp !== null && cache.isOvertaken(tags, stamp))),
   }
-}
-
-// Class → its key: a service has as many as its rules name, and each answer needs them.
-const classKeys = new Map<string, string>()
-const EVERYTHING_KEY = encodeSurrogateKey(EVERYTHING)
-
-function classKeyOf(tag: Tag): string {
-  const name = classOf(tag)
-  let key = classKeys.get(name)
-  if (key === undefined) classKeys.set(name, (key = encodeSurrogateKey(classTag(name))))
-  return key
-}
-
-/** Writes tags, their classes and `*`, each of which may be purged. */
-function surrogateKeys(tags: readonly string[]): string {
-  const keys = new Set<string>()
-  for (const tag of tags as readonly Tag[]) keys.add(encodeSurrogateKey(tag))
-  for (const tag of tags as readonly Tag[]) keys.add(classKeyOf(tag))
-  return [...keys.add(EVERYTHING_KEY)].join(' ')
 }
 
 const isPersonal = (request: FastifyRequest): boolean =>
@@ -173,8 +177,13 @@ function forbidStoring(reply: FastifyReply, directive: 'no-store' | 'private, no
 }
 
 /** Sets what lets edges keep the answer; tells whether they may. */
-function allowStoring(options: FastifyLockstepOptions, reply: FastifyReply, summary: Summary): boolean {
-  const keys = surrogateKeys(summary.tags)
+function allowStoring(
+  options: FastifyLockstepOptions,
+  reply: FastifyReply,
+  summary: Summary,
+  rendering: Rendering | null,
+): boolean {
+  const keys = rendering?.surrogateKeys(summary.tags) ?? surrogateKeys(summary.tags)
   if (summary.isStale || keys.length > MAX_SURROGATE_BYTES) {
     forbidStoring(reply, 'no-store')
     return false
@@ -187,10 +196,6 @@ function allowStoring(options: FastifyLockstepOptions, reply: FastifyReply, summ
   return true
 }
 
-function etagOf(payload: string | Buffer): string {
-  return `"${hash('sha256', payload, 'base64url').slice(0, ETAG_CHARS)}"`
-}
-
 /** Compares weakly, as `If-None-Match` demands: an edge that compressed the body has weakened the tag. */
 function isKnown(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false
@@ -201,7 +206,7 @@ function isKnown(header: string | undefined, etag: string): boolean {
 type Audience = 'anyone' | 'nobody' | 'one person'
 
 function audienceOf(request: FastifyRequest, reply: FastifyReply, reads: number): Audience {
-  const own = String(reply.getHeader('cache-control') ?? '')
+  const own = reply.hasHeader('cache-control') ? String(reply.getHeader('cache-control')) : ''
   if (isPersonal(request) || reply.hasHeader('set-cookie') || own.includes('private')) return 'one person'
   // A 404 that read nothing has no tag by which it could ever be purged.
   const isCacheable = reply.statusCode < 400 || (reply.statusCode === 404 && reads > 0)
@@ -210,7 +215,7 @@ function audienceOf(request: FastifyRequest, reply: FastifyReply, reads: number)
 
 /** Sets the headers of an answer; answers what its reads come to when edges may keep it. */
 function describe(options: FastifyLockstepOptions, request: FastifyRequest, reply: FastifyReply): Summary | null {
-  const { results } = request.lockstep as Reads
+  const { results, rendering } = request.lockstep as Reads
   const audience = audienceOf(request, reply, results.length)
   if (audience === 'one person') forbidStoring(reply, 'private, no-store')
   if (audience === 'nobody') forbidStoring(reply, 'no-store')
@@ -218,8 +223,34 @@ function describe(options: FastifyLockstepOptions, request: FastifyRequest, repl
   const summary = summaryOf(results, options.cache)
   reply.header('cache-status', LAYER_STATUS[summary.layer])
   if (summary.stamp !== null) reply.header('lockstep-stamp', summary.stamp)
-  return audience === 'anyone' && allowStoring(options, reply, summary) ? summary : null
+  return audience === 'anyone' && allowStoring(options, reply, summary, rendering) ? summary : null
 }
+
+// What Fastify says of an object that the handler chose no media type and no serialiser for.
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** Tells whether the serialiser depends on the media type too; what a value looks like is then not the route's alone. */
+const hasMediaTypes = ({ schema }: RouteOptions): boolean =>
+  Object.values((schema?.response ?? {}) as Record<string, object>).some((response) => 'content' in response)
+
+/** Lets a route that answers the very value it read do so without serialising and hashing it again. */
+function renderOnce(route: RouteOptions): void {
+  if (![route.method].flat().includes('GET') || hasMediaTypes(route)) return
+  const renderings = new Renderings()
+  route.preSerialization = [route.preSerialization ?? []].flat().concat((request, reply, payload, next) => {
+    const reads = request.lockstep as Reads
+    const [only] = reads.results
+    const isValue = only !== undefined && only.value === payload && reads.results.length === 1
+    if (isValue && isObject(payload) && reply.statusCode === 200 && reply.getHeader('content-type') === JSON_TYPE) {
+      const rendering = renderings.of(payload, () => reply.serialize(payload) as string)
+      reads.rendering = rendering
+      reply.serializer(rendering.serialize)
+    }
+    next(null, payload)
+  })
+}
+
+const isObject = (payload: unknown): payload is object => typeof payload === 'object' && payload !== null
 
 /**
  * Gives every answer the headers that keep caches before the service in step: surrogate keys, an edge lifetime that shrinks
@@ -228,6 +259,7 @@ function describe(options: FastifyLockstepOptions, request: FastifyRequest, repl
  */
 export const fastifyLockstep: FastifyPluginCallback<FastifyLockstepOptions> = (app, options, done) => {
   app.decorateRequest('lockstep')
+  app.addHook('onRoute', renderOnce)
   app.addHook('onRequest', (request, _reply, next) => {
     const header = request.headers['lockstep-token']
     const secret = options.tokenSecret
@@ -240,7 +272,9 @@ export const fastifyLockstep: FastifyPluginCallback<FastifyLockstepOptions> = (a
     const summary = describe(options, request, reply)
     const isBody = typeof payload === 'string' || Buffer.isBuffer(payload)
     if (!summary || reply.statusCode !== 200 || !isBody) return next(null, payload)
-    const etag = etagOf(payload)
+    const { rendering } = request.lockstep as Reads
+    // Another hook may have changed the body on its way.
+    const etag = rendering?.body === payload ? rendering.etag : etagOf(payload)
     reply.header('etag', etag)
     if (!isKnown(request.headers['if-none-match'], etag)) return next(null, payload)
     // The tags stay: an edge that revalidates replaces those it has with those of the 304.

@@ -86,7 +86,10 @@ export class Mirror {
   raisedAfter(tags: readonly string[], since: number): boolean {
     if (this.#completeSince > since || this.#everything.at > since) return true
     const isAfter = (raised: Raised | undefined): boolean => raised !== undefined && raised.at > since
-    return tags.some((tag) => isAfter(this.#fences.get(tag)) || isAfter(this.#classes.get(classOf(tag as Tag))))
+    const hasClasses = this.#classes.size > 0
+    return tags.some(
+      (tag) => isAfter(this.#fences.get(tag)) || (hasClasses && isAfter(this.#classes.get(classOf(tag as Tag)))),
+    )
   }
 
   /** The fence of this very tag as far as it is remembered; null = none is. */

@@ -126,6 +126,8 @@ export interface Entry<Args, V> {
   get(args: Args, options?: ReadOptions): Promise<V | null>
   /** Answers the value with its stamp, tags and layer. @throws as `get`. */
   read(args: Args, options?: ReadOptions): Promise<ReadResult<V>>
+  /** As `read`, but from L1 only and without waiting; undefined = it is not there. Counts a hit. */
+  readLocal(args: Args, options?: ReadOptions): ReadResult<V> | undefined
   /** Answers many values in order; what is missing is loaded together where there is a `loadMany`. @throws as `get`. */
   getMany(args: readonly Args[], options?: ReadOptions): Promise<(V | null)[]>
   /** Looks into L1 only, within the contract, without waiting; undefined = not there. Counts no hit and moves nothing. */
