@@ -10,14 +10,22 @@ const ADDRESS_PARTS: ReadonlySet<string> = new Set(['params', 'query', 'querystr
 // Canonical: `01`, `1.0`, `1e3` and `0x1` would give one thing several addresses, each cached on its own.
 const CANONICAL_INTEGER = /^(?:0|[1-9]\d{0,15})$/
 
-/** Turns the text of integer parameters into numbers; anything else stays text and fails the check. */
-function numbersOf(schema: TSchema, data: unknown): unknown {
+const NONE: ReadonlySet<string> = new Set()
+
+function integersOf(schema: TSchema): ReadonlySet<string> {
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
-  const entries = Object.entries((data ?? {}) as Record<string, unknown>).map(([name, text]) => {
-    const isNumber = properties[name]?.type === 'integer' && typeof text === 'string' && CANONICAL_INTEGER.test(text)
-    return [name, isNumber ? Number(text) : text] as const
-  })
-  return Object.fromEntries(entries)
+  return new Set(Object.keys(properties).filter((name) => properties[name]?.type === 'integer'))
+}
+
+/** Turns the text of integer parameters into numbers; anything else stays text and fails the check. */
+function numbersOf(integers: ReadonlySet<string>, data: unknown): unknown {
+  // Without a prototype: `__proto__` is a name like any other, and unknown.
+  const numbers = Object.create(null) as Record<string, unknown>
+  for (const [name, text] of Object.entries(data ?? {})) {
+    const isNumber = integers.has(name) && typeof text === 'string' && CANONICAL_INTEGER.test(text)
+    numbers[name] = isNumber ? Number(text) : text
+  }
+  return numbers
 }
 
 /**
@@ -26,8 +34,10 @@ function numbersOf(schema: TSchema, data: unknown): unknown {
  */
 export function compileRequestCheck(part: string, schema: TSchema): (data: unknown) => Checked {
   const validator = Compile(schema)
+  // Known once: this runs for every request.
+  const integers = ADDRESS_PARTS.has(part) ? integersOf(schema) : NONE
   return (data) => {
-    const value = ADDRESS_PARTS.has(part) ? numbersOf(schema, data) : data
+    const value = integers.size > 0 ? numbersOf(integers, data) : data
     if (validator.Check(value)) return { value }
     const [fault] = validator.Errors(value)
     return { fault: `${part}${fault?.instancePath ?? ''} ${fault?.message ?? 'is not acceptable'}` }
