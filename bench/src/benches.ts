@@ -1,3 +1,4 @@
+import { apiBench } from './api.ts'
 import type { Bench } from './bench.ts'
 import { cacheBench } from './cache.ts'
 import { connectorBench } from './connector.ts'
@@ -8,6 +9,7 @@ import { purgerBench } from './purger.ts'
 /** Every benchmark by the name it is called with. */
 export const BENCHES: ReadonlyMap<string, Bench> = new Map([
   ['demo', demoBench],
+  ['api', apiBench],
   ['connector', connectorBench],
   ['purger', purgerBench],
   ['cache', cacheBench],

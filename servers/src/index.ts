@@ -3,6 +3,7 @@ export { SERVERS_ERRORS, ServersError, type ServersDisposition, type ServersErro
 export { freePort } from './free-port.ts'
 export { startKafka, type KafkaOptions, type KafkaServer } from './kafka.ts'
 export { startPostgres, type PostgresOptions, type PostgresServer, type RestartMode } from './postgres.ts'
+export { ensureProgram, WRK, type Program } from './programs.ts'
 export { startRedis, type RedisOptions, type RedisServer } from './redis.ts'
 export { childrenOf, isRunning } from './processes.ts'
 export { guard, type Guarded } from './reaper.ts'
