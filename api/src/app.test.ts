@@ -178,6 +178,8 @@ describe('api/app', () => {
       [400, 'an unknown query parameter', { url: '/products/1?fresh=1' }],
       [400, 'an unknown query parameter of a list', { url: '/categories/1/products?limit=1&utm_source=x' }],
       [400, 'an unknown query parameter of the categories', { url: '/categories?x' }],
+      [400, 'a parameter named as a prototype', { url: '/categories?__proto__=x' }],
+      [400, 'a prototype beside a known parameter', { url: '/categories/1/products?limit=1&__proto__=x' }],
       [400, 'a repeated parameter', { url: '/categories/1/products?limit=1&limit=2' }],
       [400, 'a limit of zero', { url: '/categories/1/products?limit=0' }],
       [400, 'a limit above the bound', { url: '/categories/1/products?limit=101' }],

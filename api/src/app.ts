@@ -2,6 +2,7 @@ import underPressure from '@fastify/under-pressure'
 import { fastifyLockstep } from '@lockstep/cache/fastify'
 import type { Logger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { limitRoutes, type Limits } from './limits/limit-routes.ts'
 import { answerFailure, handleProblems } from './problem.ts'
 import { readRoutes } from './routes/reads.ts'
 import { writeRoutes, type WriteDeps } from './routes/writes.ts'
@@ -22,6 +23,8 @@ export interface AppOptions extends WriteDeps {
   readonly maxEventLoopDelayMs: number
   /** Above this share of the last second requests are refused with 503; 0 = never. */
   readonly maxEventLoopUtilization: number
+  /** Nobody is limited without. */
+  readonly limits?: Limits | undefined
 }
 
 // The body of the largest legal write is far below this.
@@ -59,6 +62,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     eventLoopUtilizationMode: 'interval',
     retryAfter: 1,
   })
+  if (options.limits) limitRoutes(app, options.limits)
   readRoutes(app, options)
   writeRoutes(app, options)
   return app

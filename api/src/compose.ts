@@ -18,6 +18,8 @@ import { API_OPTIONS } from './config.ts'
 import { createDegradationLog } from './degradation-log.ts'
 import { defineEntries } from './entries.ts'
 import { fail } from './errors.ts'
+import { createProtectionMetrics } from './metrics.ts'
+import { openLimits, type OpenLimits } from './compose-limits.ts'
 import { observeCache, type ApiStatus } from './status.ts'
 
 /** The values of the API's options. */
@@ -49,13 +51,16 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
     statementTimeoutMs: config.statementTimeoutMs,
   })
   const cache = openCache(config, log)
-  const observer = observeCache(cache, deps.metrics ?? createMetrics(), systemTime)
-  const app = await appOf(config, { cache, shop, log })
+  const metrics = deps.metrics ?? createMetrics()
+  const observer = observeCache(cache, metrics, systemTime)
+  const limits = openLimits(config, createProtectionMetrics(metrics).refused)
+  const app = await appOf(config, { cache, shop, log, limits })
   let admin: AdminServer | undefined
   let isListening = false
   let stopping: Promise<void> | undefined
   const stopAll = async (): Promise<void> => {
     await app.close()
+    limits.close()
     await cache.stop()
     await shop.close()
     await admin?.close()
@@ -102,7 +107,7 @@ function openCache(config: ApiConfig, log: Logger): Cache {
 
 function appOf(
   config: ApiConfig,
-  parts: { readonly cache: Cache; readonly shop: Shop; readonly log: Logger },
+  parts: { readonly cache: Cache; readonly shop: Shop; readonly log: Logger; readonly limits: OpenLimits },
 ): Promise<FastifyInstance> {
   return buildApp({
     ...parts,

@@ -132,4 +132,22 @@ export const API_OPTIONS = {
     default: 0,
     desc: 'Share of the last second that the event loop was busy, above which requests are refused with 503; 0 never refuses.',
   },
+  readsPerMinute: {
+    env: 'LOCKSTEP_API_READS_PER_MINUTE',
+    type: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
+    default: 600_000,
+    desc: 'Reads of one client address (of an IPv6 /64), over all replicas, all at once if it likes; 0 for no limit. Behind proxies set LOCKSTEP_API_TRUST_PROXY, else all clients are one.',
+  },
+  writesPerMinute: {
+    env: 'LOCKSTEP_API_WRITES_PER_MINUTE',
+    type: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
+    default: 60_000,
+    desc: 'Writes of one client address, as reads.',
+  },
+  loginsPerMinute: {
+    env: 'LOCKSTEP_API_LOGINS_PER_MINUTE',
+    type: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+    default: 10,
+    desc: 'Logins of one client address in any minute, and as many for one account; 0 for no limit. While Redis is away nobody logs in.',
+  },
 } as const

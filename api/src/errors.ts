@@ -22,6 +22,12 @@ export const API_ERRORS = {
     message: 'the database did not answer',
     remedy: 'Check that Postgres runs where LOCKSTEP_API_DATABASE_URL says and has connections left.',
   },
+  LOCKSTEP_API_LIMITS_UNREACHABLE: {
+    disposition: 'transient',
+    message: 'the limits in Redis cannot be asked now',
+    remedy:
+      'Check that Redis runs where LOCKSTEP_REDIS_URL says. Until then reads and writes are limited by each replica alone, and logins are refused.',
+  },
 } as const
 
 /** Makes an error of this room. */

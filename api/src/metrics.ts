@@ -1,5 +1,5 @@
 import type { CacheStats } from '@lockstep/cache'
-import { evictionHistogram, type Histogram, type MetricsRegistry } from '@lockstep/runtime'
+import { evictionHistogram, type Counter, type Histogram, type MetricsRegistry } from '@lockstep/runtime'
 
 /** Every instrument of the API. */
 export interface ApiMetrics {
@@ -52,5 +52,22 @@ export function createApiMetrics(registry: MetricsRegistry): ApiMetrics {
       freshness.set(freshnessAgeMs === null ? Number.NaN : freshnessAgeMs / 1000)
       bytes.set(stats.l1Bytes)
     },
+  }
+}
+
+/** Instruments of what keeps the API standing under load. */
+export interface ProtectionMetrics {
+  /** By policy and by why: too many, or nobody could count. */
+  readonly refused: Counter
+}
+
+/** Declares them. */
+export function createProtectionMetrics(registry: MetricsRegistry): ProtectionMetrics {
+  return {
+    refused: registry.counter(
+      'lockstep_api_limited_total',
+      'Requests refused by a rate limit (reason limited), or because nobody could count them (unavailable).',
+      ['policy', 'reason'],
+    ),
   }
 }
