@@ -1,6 +1,7 @@
 import type { Stamp } from '@lockstep/schemas'
 import { survived, type CacheContext } from './context.ts'
 import { plainOf } from './dependencies.ts'
+import type { FencesReply } from './store.ts'
 import { isBelowToken } from './token.ts'
 import { decodeValue, type StoredValue } from './value-format.ts'
 
@@ -27,6 +28,8 @@ export interface Accepted {
   /** See `Knowledge.keep`. */
   readonly fencesReadAt: number | null
 }
+
+const NO_FENCES: FencesReply = { records: [], appliedUpTo: '' }
 
 /** Tells whether layers may be read now at all: the contract. */
 export function isVouchedFor(context: CacheContext, maxStalenessMs: number): boolean {
@@ -70,15 +73,21 @@ function judge(
   return { value, tags, fencesReadAt, remainingMs, now, knownAt: knowledge.ring.sequence }
 }
 
-/** Asks Redis for the fences of a value from before the mirror's start: each must be the one it was filled under. */
+/**
+ * Asks Redis for the fences of a value from before the mirror's start: each must be the one it was filled under, and who
+ * answers must have applied all that the start sums up. A replica that was promoted without its last writes has not, and
+ * the tail, on a connection of its own, may find that out later.
+ */
 async function fencesAgree(context: CacheContext, value: StoredValue, tags: readonly string[]): Promise<boolean> {
   const plain = plainOf(tags)
+  const { start } = context.knowledge.mirror
   try {
-    const fences = (await context.store?.values.fences(plain)) ?? []
+    const { records: fences, appliedUpTo } = (await context.store?.values.fences(plain)) ?? NO_FENCES
     plain.forEach((tag, index) => {
       const fence = fences[index]
       if (fence && fence.stamp > value.stamp) context.knowledge.raise(tag, fence.stamp)
     })
+    if ((start === null || appliedUpTo < start) && !context.unsafe.believeAnyNode) return false
     const filledUnder = new Map(value.tags)
     return plain.every((tag, index) => {
       const fence = fences[index]

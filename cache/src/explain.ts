@@ -44,8 +44,10 @@ async function explainStored(context: CacheContext, key: string, now: number): P
     const plain = plainOf(tags)
     const records = new Map<string, FenceRecord | null>()
     const read = await store.values.fences(plain)
-    plain.forEach((tag, index) => records.set(tag, read[index] ?? null))
-    return judgeStored(context, { value, tags, records, now })
+    plain.forEach((tag, index) => records.set(tag, read.records[index] ?? null))
+    const { start } = context.knowledge.mirror
+    const isBehind = start !== null && value.stamp < start && read.appliedUpTo < start
+    return judgeStored(context, { value, tags, records, now, isBehind })
   } catch (error) {
     const failure = error instanceof Error ? error.message : String(error)
     return { stamp: null, ageMs: null, endsInMs: null, fences: [], isValid: false, reason: `Redis: ${failure}` }
@@ -54,7 +56,14 @@ async function explainStored(context: CacheContext, key: string, now: number): P
 
 function judgeStored(
   context: CacheContext,
-  read: { value: StoredValue; tags: readonly string[]; records: ReadonlyMap<string, FenceRecord | null>; now: number },
+  read: {
+    readonly value: StoredValue
+    readonly tags: readonly string[]
+    readonly records: ReadonlyMap<string, FenceRecord | null>
+    readonly now: number
+    /** Redis has not applied all that this process has heard of. */
+    readonly isBehind: boolean
+  },
 ): LayerExplanation {
   const { value, tags, records, now } = read
   const redisNowMs = context.freshness.redisNowMs(now)
@@ -62,7 +71,10 @@ function judgeStored(
   const ageMs = redisNowMs === null || value.loadedAtMs === undefined ? null : redisNowMs - value.loadedAtMs
   const fences = value.tags.map(([tag, filledUnder]) => ({ tag, filledUnder, fence: records.get(tag)?.stamp ?? null }))
   const reason =
-    ended(endsInMs ?? 0) ?? unvouched(context) ?? fencedBy(context, tags, value.stamp) ?? lostFence(value, records)
+    ended(endsInMs ?? 0) ??
+    unvouched(context) ??
+    fencedBy(context, tags, value.stamp) ??
+    (read.isBehind ? 'Redis has not applied all that this process has heard of' : lostFence(value, records))
   return verdict({ stamp: value.stamp, ageMs, endsInMs, fences }, reason)
 }
 

@@ -115,6 +115,22 @@ describe('cache/races', () => {
   )
 
   law(
+    'fences are not taken from a promoted replica that missed what this process began behind',
+    async (unsafe) => {
+      const filler = await world.process()
+      await filler.products.get('1')
+      await settle()
+      const promote = world.server.fallBehind()
+      await world.change('1')
+      const process = await world.process({ unsafe })
+      // The connection that reads values finds the promoted node before the one that reads the bus does.
+      promote()
+      return versionOf(process)
+    },
+    ['believeAnyNode'],
+  )
+
+  law(
     'a trimmed bus empties L1',
     async (unsafe) => {
       const process = await world.process({ unsafe })

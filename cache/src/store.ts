@@ -46,11 +46,21 @@ export interface StoreRequest {
   readonly ttlMs: number
 }
 
+/** Fences, and what whoever answered them knows. */
+export interface FencesReply {
+  /** One answer per tag, in order. */
+  readonly records: readonly (FenceRecord | null)[]
+  /**
+   * The watermark of that node, read before its fences: every change that it sees is in them. '' where there is none. A
+   * promoted replica may be behind what this process has heard on another connection.
+   */
+  readonly appliedUpTo: Stamp | ''
+}
+
 /** Reads values and fences; no call changes anything. */
 export interface ValueReader {
   value(key: string): Promise<string | null>
-  /** One answer per tag, in order. */
-  fences(tags: readonly Tag[]): Promise<readonly (FenceRecord | null)[]>
+  fences(tags: readonly Tag[]): Promise<FencesReply>
 }
 
 /** The reader's writing half: every call touches only slots of one key or tag and may be lost without harm. */

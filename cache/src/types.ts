@@ -161,6 +161,8 @@ export interface UnsafeSwitches {
   readonly ignoreGaps?: boolean | undefined
   /** Promotes from Redis to L1 without asking the mirror. */
   readonly blindPromotion?: boolean | undefined
+  /** Takes fences from a Redis that has not applied all that this process has heard of, as a promoted replica may. */
+  readonly believeAnyNode?: boolean | undefined
   /** Shares any load in flight with any reader. */
   readonly shareAnyFlight?: boolean | undefined
   /** Reads the stamp after the load instead of before it. */

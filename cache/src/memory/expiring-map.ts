@@ -43,4 +43,13 @@ export class ExpiringMap {
   clear(): void {
     this.#entries.clear()
   }
+
+  /** Copies everything; the answer brings it back. */
+  save(): () => void {
+    const saved = [...this.#entries].map(([key, entry]) => [key, { ...entry }] as const)
+    return () => {
+      this.#entries.clear()
+      for (const [key, entry] of saved) this.#entries.set(key, { ...entry })
+    }
+  }
 }

@@ -63,6 +63,18 @@ export class MemoryServer {
     this.#bus = []
   }
 
+  /** Copies what a replica has that receives no more; the answer promotes it. */
+  fallBehind(): () => void {
+    const [restore, acks, w, bus] = [this.strings.save(), [...this.acks], new Map(this.#w), [...this.#bus]]
+    return () => {
+      restore()
+      this.acks.clear()
+      for (const [processId, ack] of acks) this.acks.set(processId, ack)
+      this.#w = new Map(w)
+      this.#bus = [...bus]
+    }
+  }
+
   /** Drops every bus entry, as a trim that overtook the readers does. */
   trimBus(): void {
     this.#bus = []
@@ -163,6 +175,11 @@ export class MemoryServer {
   #sequenceStamp(): Stamp {
     const q = Number(this.#w.get('q')).toString(16).padStart(16, '0')
     return stampOf(Number(this.#w.get('g')), `${q}ffff` as Clock)
+  }
+
+  /** Least watermark of all partitions; '' unless each has delivered one. */
+  watermark(): Stamp | '' {
+    return minimumWatermark(Object.fromEntries(this.#w))
   }
 
   attach(): Attachment | null {

@@ -27,7 +27,11 @@ class MemoryStore implements CacheStore {
     const { strings } = server
     this.values = {
       value: (key) => this.#later(() => strings.get(`v:${key}`)),
-      fences: (tags) => this.#later(() => tags.map((tag) => fenceOf(strings.get(`f:${tag}`)))),
+      fences: (tags) =>
+        this.#later(() => ({
+          records: tags.map((tag) => fenceOf(strings.get(`f:${tag}`))),
+          appliedUpTo: server.watermark(),
+        })),
     }
     this.fills = {
       lease: (request) => this.#later(() => this.#lease(request)),

@@ -8,6 +8,7 @@ import { clockOfSet, type Bounds, type ModelState, type ModelValue } from './sta
  * - `mirror check`: whatever enters L1 is compared with the mirror in the same tick
  * - `older values`: a value from before the mirror's start enters only after its fences were read
  * - `presence`, `incarnation`: what those fences must be
+ * - `vouching`: whoever answers them has applied everything that the start sums up; a promoted replica may not have
  * - `flush on attach`: L1 begins empty where the tail begins
  * - `ring`: a tail that began anew while fences were read, or a load ran, is noticed
  */
@@ -17,6 +18,7 @@ export const READER_PROTECTIONS = [
   'older values',
   'presence',
   'incarnation',
+  'vouching',
   'flush on attach',
   'ring',
 ] as const
@@ -37,8 +39,12 @@ interface ReaderState {
   readonly protocol: ModelState
   /** Changes in the order of their bus entries. */
   readonly bus: readonly number[]
+  /** Entries that the replica had received when it fell behind. */
+  readonly replicated: number
   /** Entries read; null while detached. */
   readonly position: number | null
+  /** It has read entries that went with a failover: the next one will not follow, and until then it hears nothing. */
+  readonly isAstray: boolean
   readonly attaches: number
   /** Greatest clock applied when the tail began. */
   readonly start: number
@@ -67,14 +73,15 @@ class ReaderModel implements Explorable<ReaderState> {
     this.#without = without
     const protocol = this.#protocol.first
     const nothing = { position: null, attaches: 0, start: 0, mirror: 0, heard: 0, candidate: null, loads: 0, l1: null }
-    this.first = { protocol, bus: [], ...nothing }
+    this.first = { protocol, bus: [], replicated: 0, isAstray: false, ...nothing }
   }
 
   key(state: ReaderState): string {
-    const { position, attaches, start, mirror, heard, candidate, loads, l1 } = state
+    const { position, attaches, start, mirror, heard, candidate, loads, l1, replicated, isAstray } = state
     const value = (held: ModelValue | null): number[] => (held ? [held.stamp, held.saw, held.incarnation] : [0, 0, 0])
     const way = candidate ? [1, candidate.isStored ? 1 : 0, (candidate.agreedIn ?? -1) + 1] : [0, 0, 0]
-    const own = [(position ?? -1) + 1, attaches, start, mirror, heard, loads, ...value(candidate), ...way, ...value(l1)]
+    const tail = [(position ?? -1) + 1, isAstray ? 1 : 0, replicated, attaches, start]
+    const own = [...tail, mirror, heard, loads, ...value(candidate), ...way, ...value(l1)]
     return `${this.#protocol.key(state.protocol)}|${String.fromCharCode(...own, ...state.bus)}`
   }
 
@@ -89,8 +96,11 @@ class ReaderModel implements Explorable<ReaderState> {
 
   next(state: ReaderState): Step<ReaderState>[] {
     const steps: Step<ReaderState>[] = this.#protocol.next(state.protocol).map(([label, protocol]) => {
+      if (protocol.failovers > state.protocol.failovers) return [label, afterFailover(state, protocol)]
       const index = protocol.applications.findIndex((count, at) => count > (state.protocol.applications[at] ?? 0))
-      return [label, { ...state, protocol, bus: index === -1 ? state.bus : [...state.bus, index] }]
+      const isFallingBehind = protocol.replica !== null && state.protocol.replica === null
+      const replicated = isFallingBehind ? state.bus.length : state.replicated
+      return [label, { ...state, protocol, replicated, bus: index === -1 ? state.bus : [...state.bus, index] }]
     })
     return [...steps, ...this.#tailSteps(state), ...this.#readSteps(state)]
   }
@@ -105,16 +115,17 @@ class ReaderModel implements Explorable<ReaderState> {
     if (position === null && attaches < MAX_ATTACHES) {
       const start = Math.max(clockOfSet(0, this.#transactions), ...bus.map((index) => protocol.released[index] ?? 0))
       const l1 = this.#lacks('flush on attach') ? state.l1 : null
-      const fresh = { position: bus.length, attaches: attaches + 1, start, mirror: 0, heard: protocol.applied, l1 }
+      const tail = { position: bus.length, isAstray: false, attaches: attaches + 1, start }
+      const fresh = { ...tail, mirror: 0, heard: protocol.applied, l1 }
       steps.push(['the tail attaches', { ...state, ...fresh }])
     }
     if (position === null) return steps
-    if (attaches < MAX_ATTACHES) {
+    if (attaches < MAX_ATTACHES || state.isAstray) {
       const l1 = this.#lacks('flush on attach') ? state.l1 : null
       steps.push(['the tail loses its place', { ...state, position: null, l1 }])
     }
     const index = bus[position]
-    if (index === undefined) return steps
+    if (index === undefined || state.isAstray) return steps
     const clock = protocol.released[index] ?? 0
     const isCovered = state.l1 !== null && state.l1.stamp < clock && !this.#lacks('eviction')
     const heard = state.heard | (1 << index)
@@ -143,7 +154,8 @@ class ReaderModel implements Explorable<ReaderState> {
     const steps: Step<ReaderState>[] = [
       ['the reader judges', { ...state, candidate: null, l1: this.#kept(state, candidate) }],
     ]
-    if (candidate.isStored && candidate.agreedIn === null && this.#fencesAgree(protocol, candidate)) {
+    const canAsk = candidate.isStored && candidate.agreedIn === null && this.#isVouched(protocol, start)
+    if (canAsk && this.#fencesAgree(protocol, candidate)) {
       steps.push(['the reader reads fences', { ...state, candidate: { ...candidate, agreedIn: state.attaches } }])
     }
     return steps
@@ -158,10 +170,23 @@ class ReaderModel implements Explorable<ReaderState> {
     return isOlder && !hasAgreed ? l1 : { stamp, saw, incarnation }
   }
 
+  /** As the watermark of `w` says it: a watermark at or above the start sees every change released up to there. */
+  #isVouched({ released, applied }: ModelState, start: number): boolean {
+    if (this.#lacks('vouching')) return true
+    return released.every((clock, index) => clock === 0 || clock > start || (applied & (1 << index)) !== 0)
+  }
+
   #fencesAgree({ fence }: ModelState, { stamp, incarnation }: ModelValue): boolean {
     if (!fence) return this.#lacks('presence')
     return fence.clock <= stamp && (fence.incarnation === incarnation || this.#lacks('incarnation'))
   }
+}
+
+/** The bus is what the replica had of it; the process goes on where it was, and asks the promoted node. */
+function afterFailover(state: ReaderState, protocol: ModelState): ReaderState {
+  const { bus, replicated, position } = state
+  const isAstray = state.isAstray || (position !== null && position > replicated)
+  return { ...state, protocol, bus: bus.slice(0, replicated), replicated: 0, isAstray }
 }
 
 /** Visits every state within the bounds: may a process serve from L1 what misses a change that it has applied? */

@@ -138,7 +138,7 @@ end
 local last = redis.call('HGET', w, 'last')
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[10], '*',
   'n', ARGV[4], 'p', last, 'f', ARGV[5], 'm', watermark, 'r', oldest)
-redis.call('HSET', w, 'last', ARGV[4], 'id', id)
+redis.call('HSET', w, 'last', ARGV[4], 'id', id, 'm', watermark)
 return {'applied', id, isOutdated and redis.call('HGET', w, 'g') or ''}
 `)
 
@@ -235,7 +235,7 @@ end
 local watermark, echo = stampOf(redis.call('HGET', w, 'q')), string.format('%.0f', now)
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'n', ARGV[1],
   'p', redis.call('HGET', w, 'last') or '', 'f', ARGV[3], 'm', watermark, 'r', echo)
-redis.call('HSET', w, 'm:0', watermark, 'r:0', echo, 'last', ARGV[1], 'id', id)
+redis.call('HSET', w, 'm:0', watermark, 'm', watermark, 'r:0', echo, 'last', ARGV[1], 'id', id)
 return 1
 `)
 

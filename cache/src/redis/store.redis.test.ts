@@ -52,7 +52,7 @@ describe('cache/store on Redis', () => {
     await redis.script('FLUSH', 'SYNC')
     const { lease } = await fixture.store.fills.lease({ key: 'x:1', holder: 'h', stamp: stampAt(1), leaseMs: 1_000 })
     expect(lease).not.toBeNull()
-    expect((await fixture.store.values.fences([tag]))[0]?.stamp).toBe(stampAt(2))
+    expect((await fixture.store.values.fences([tag])).records[0]?.stamp).toBe(stampAt(2))
     await fixture.close()
   })
 

@@ -9,6 +9,7 @@ import type {
   BusMessage,
   CacheStore,
   FenceRecord,
+  FencesReply,
   LeaseReply,
   LeaseRequest,
   StoreRequest,
@@ -38,6 +39,8 @@ const STAMP_END = 28
 const FAILURES_TO_OPEN = 5
 /** Entries per read of the bus: a tail that comes back after a pause must not build one reply of the whole stream. */
 const BUS_READ_COUNT = 1_000
+/** A connection that answers nothing for so long is made anew. */
+const SILENT_MS = 1_000
 /** A blocking read that is overdue by this much (ms) hangs on a dead connection. */
 const BLOCK_GRACE_MS = 1_000
 
@@ -66,17 +69,20 @@ class RedisStore implements CacheStore {
   readonly #keys: RedisKeys
   readonly #breaker: Breaker
   readonly #nonce: () => string
+  readonly #clock: CacheClock
   /** Until the policy is known, fences may be evicted. */
   #mayEvict = true
+  /** Monotonic ms of the first command since the last answer that got none. */
+  #silentSince: number | null = null
 
   constructor(options: RedisStoreOptions) {
     const connection = { ...options, failed: (error: unknown) => options.failed?.(error, 'talking to Redis') }
     this.#client = openClient(connection)
     this.#tail = openClient(connection, { commandTimeout: BLOCK_GRACE_MS * 2 })
     this.#keys = redisKeys(options.namespace)
-    const clock = options.clock ?? systemClock
+    this.#clock = options.clock ?? systemClock
     this.#breaker = new Breaker({
-      now: () => clock.now(),
+      now: () => this.#clock.now(),
       failures: FAILURES_TO_OPEN,
       refusal: () => new CacheError('LOCKSTEP_CACHE_BREAKER_OPEN', 'redis did not answer lately, check that it does'),
     })
@@ -84,7 +90,7 @@ class RedisStore implements CacheStore {
     const batch = new ValueBatch((keys) => this.#guard(() => this.#readValues(keys)))
     this.values = {
       value: (key) => batch.value(key),
-      fences: (tags) => this.#guard(async () => (await this.#readFences(tags)).map(fenceOf)),
+      fences: (tags) => this.#guard(() => this.#readFences(tags)),
     }
     this.fills = {
       lease: (request) => this.#guard(() => this.#lease(request)),
@@ -122,9 +128,28 @@ class RedisStore implements CacheStore {
   }
 
   #guard<T>(work: () => Promise<T>): Promise<T> {
-    return this.#breaker.run(work, isServerFault).catch((error: unknown) => {
-      throw failure(error)
-    })
+    return this.#breaker.run(work, isServerFault).then(
+      (answer) => {
+        this.#silentSince = null
+        return answer
+      },
+      (error: unknown) => {
+        if (isServerFault(error)) this.#noteSilence()
+        throw failure(error)
+      },
+    )
+  }
+
+  /**
+   * Leaves a connection that stays silent, for a new one, which leads elsewhere after a failover: the host may be gone
+   * without a word. Not by ioredis' `socketTimeout`, whose timer outlives its connection and ends the next one (5.11.1).
+   */
+  #noteSilence(): void {
+    const now = this.#clock.now()
+    this.#silentSince ??= now
+    if (now - this.#silentSince < SILENT_MS || this.#client.status !== 'ready') return
+    this.#silentSince = null
+    this.#client.disconnect(true)
   }
 
   #readValues(keys: readonly string[]): Promise<(string | null)[]> {
@@ -132,9 +157,14 @@ class RedisStore implements CacheStore {
     return send(this.#client, ['mget', ...names]) as Promise<(string | null)[]>
   }
 
-  #readFences(tags: readonly Tag[]): Promise<(string | null)[]> {
-    if (tags.length === 0) return Promise.resolve([])
-    return send(this.#client, ['mget', ...tags.map((tag) => this.#keys.fence(tag))]) as Promise<(string | null)[]>
+  async #readFences(tags: readonly Tag[]): Promise<FencesReply> {
+    if (tags.length === 0) return { records: [], appliedUpTo: '' }
+    // Over one connection, so that one node answers both: it only moves on, so the later answer knows no less.
+    const [watermark, records] = await Promise.all([
+      send(this.#client, ['hget', this.#keys.watermark, 'm']) as Promise<string | null>,
+      send(this.#client, ['mget', ...tags.map((tag) => this.#keys.fence(tag))]) as Promise<(string | null)[]>,
+    ])
+    return { records: records.map(fenceOf), appliedUpTo: (watermark ?? '') as Stamp | '' }
   }
 
   async #lease(request: LeaseRequest): Promise<LeaseReply> {

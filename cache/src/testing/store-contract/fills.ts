@@ -76,7 +76,8 @@ export function registerFills(given: Given): void {
   })
 
   test('an unknown fence is none', async () => {
-    expect(await given().store.values.fences([TAG, 'category:9' as Tag])).toEqual([null, null])
-    expect(await given().store.values.fences([])).toEqual([])
+    const { values } = given().store
+    expect((await values.fences([TAG, 'category:9' as Tag])).records).toEqual([null, null])
+    expect((await values.fences([])).records).toEqual([])
   })
 }

@@ -29,7 +29,7 @@ export const invalidate = ({ writer }: StoreFixture, n: number): Promise<void> =
   writer.applyFences([{ tag: TAG, stamp: stampAt(n) }])
 export const leaseAt = ({ store }: StoreFixture, n: number, holder = `h${n}`) =>
   store.fills.lease({ key: TAG, holder, stamp: stampAt(n), leaseMs: 10_000 })
-export const fenceOf = async ({ store }: StoreFixture) => (await store.values.fences([TAG]))[0]
+export const fenceOf = async ({ store }: StoreFixture) => (await store.values.fences([TAG])).records[0]
 
 export async function storeAt(fixture: StoreFixture, n: number): Promise<boolean> {
   const { lease } = await leaseAt(fixture, n)

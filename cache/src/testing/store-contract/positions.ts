@@ -1,7 +1,7 @@
 import type { Tag } from '@lockstep/schemas'
 import { expect, test } from 'vitest'
 import type { AdvanceBatch } from '../../fence-writer.ts'
-import { open, stampAt, step, type Given } from './fixture.ts'
+import { open, stampAt, step, TAG, type Given } from './fixture.ts'
 
 /** How batches move partitions, classes and the watermark. */
 export function registerPositions(given: Given): void {
@@ -36,7 +36,7 @@ export function registerPositions(given: Given): void {
     await open(given(), 0, 4n)
     const { writer, store } = given()
     const tags = ['product:1', 'product:2'] as Tag[]
-    const stampsOf = async () => (await store.values.fences(tags)).map((fence) => fence?.stamp)
+    const stampsOf = async () => (await store.values.fences(tags)).records.map((fence) => fence?.stamp)
     const plain = (n: number) => tags.map((tag, index) => ({ tag, stamp: stampAt(n + index) }))
     const classes = [['product:*', stampAt(3), 0]] as const
     expect((await writer.advance(step(4n, 9n, { fences: classes, plain: plain(3) }))).kind).toBe('applied')
@@ -82,6 +82,21 @@ export function registerPositions(given: Given): void {
     expect(await given().store.bus.attach()).toMatchObject({ watermark: stampAt(8), echo: '2000' })
     await given().writer.advance(step(2n, 3n, { partition: 1, ...mark(3, '1') }))
     expect(await given().store.bus.attach()).toMatchObject({ watermark: stampAt(8), echo: '2000' })
+  })
+
+  test('fences come with the least watermark of all partitions, which a newer generation forgets', async () => {
+    const { store, writer } = given()
+    const upTo = async () => (await store.values.fences([TAG])).appliedUpTo
+    expect(await upTo()).toBe('')
+    await open(given(), 0, 0n)
+    await open(given(), 1, 0n)
+    const mark = (n: number) => ({ watermark: { stamp: stampAt(n), echo: '', partitions: 2 } })
+    await writer.advance(step(0n, 1n, mark(8)))
+    expect(await upTo()).toBe('')
+    await writer.advance(step(0n, 1n, { partition: 1, ...mark(6) }))
+    expect(await upTo()).toBe(stampAt(6))
+    await open(given(), 0, 5n, 2)
+    expect(await upTo()).toBe('')
   })
 
   test('a watermark without an echo moves the stamp only', async () => {
