@@ -51,7 +51,7 @@ export const API_OPTIONS = {
     type: Type.String({ minLength: 1 }),
     default: 'redis://redis:6379',
     secret: true,
-    desc: 'Redis that holds values, fences and the bus.',
+    desc: 'Redis that holds values, fences and the bus; redis+sentinel://HOST:PORT,HOST:PORT/MASTER asks Sentinels.',
   },
   namespace: {
     env: 'LOCKSTEP_NAMESPACE',

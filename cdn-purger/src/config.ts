@@ -1,4 +1,5 @@
 import type { ConfigTable } from '@lockstep/runtime'
+import { REDIS_URL_PATTERN } from '@lockstep/schemas'
 import { Type } from 'typebox'
 import { ADMIN_CONFIG } from './admin/config.ts'
 
@@ -12,10 +13,10 @@ export const PURGER_CONFIG = {
   },
   redisUrl: {
     env: 'LOCKSTEP_REDIS_URL',
-    type: Type.String({ pattern: '^$|^rediss?://' }),
+    type: Type.String({ pattern: `^$|${REDIS_URL_PATTERN}` }),
     default: 'redis://127.0.0.1:6379',
     secret: true,
-    desc: 'Redis that holds the acknowledgements of the API processes; empty when no process caches.',
+    desc: 'Redis (or redis+sentinel://…/MASTER) with the acknowledgements of the API processes; empty when no process caches.',
   },
   maxStalenessMs: {
     env: 'LOCKSTEP_MAX_STALENESS_MS',

@@ -1,8 +1,8 @@
 import { systemTime } from '@lockstep/runtime'
 import type { ConfigOf, Logger } from '@lockstep/runtime'
-import { Redis } from 'ioredis'
 import { createHttpProvider } from './adapters/http-provider.ts'
 import { createRedisBudget } from './adapters/redis-budget.ts'
+import { openRedis } from './adapters/redis-client.ts'
 import type { PURGER_CONFIG } from './config.ts'
 import { fail } from './errors.ts'
 import { createLocalBudget, withMargin } from './local-budget.ts'
@@ -67,7 +67,7 @@ export function createBudget(
   const nowMs = () => systemTime.nowMs()
   const rates = withMargin(limits.rates)
   if (redisUrl === '') return createLocalBudget(rates, nowMs)
-  const redis = new Redis(redisUrl, { commandTimeout: 250, connectTimeout: 1_000, maxRetriesPerRequest: 0 })
+  const redis = openRedis(redisUrl, { commandTimeout: 250, connectTimeout: 1_000, maxRetriesPerRequest: 0 })
   redis.on('error', (error) => logger.debug({ error: error.message }, 'redis connection failed'))
   const onAway = () => metrics.budgetAway(name)
   return createRedisBudget({ redis, key: `${namespace}:budget:${name}`, limits: rates, nowMs, onAway })

@@ -38,6 +38,8 @@ export interface ApplyDeps {
   readonly wallUs: () => bigint
   /** Breaks the promise on purpose: class fences and the bus move, plain fences do not. Tests only. */
   readonly unsafeSkipFences?: boolean | undefined
+  /** Breaks the promise on purpose: takes what `w` has lost for applied. Tests only. */
+  readonly unsafeSkipRewind?: boolean | undefined
 }
 
 // Bounds what one round trip holds in memory on both sides and how long it takes against `redisTimeoutMs`.
@@ -104,6 +106,10 @@ export class BatchRun {
     let { from, to } = step
     for (let answers = 0; answers < MAX_ANSWERS_PER_STEP; answers++) {
       const verdict = await this.#advance({ from, to, effects, plain, watermark })
+      if (verdict.kind === 'rewind' && this.#deps.unsafeSkipRewind === true) {
+        from = verdict.to
+        continue
+      }
       if (verdict.kind !== 'behind') return this.#conclude(verdict, { step, to, effects })
       from = verdict.below
       to = from > to ? from : to

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { REDIS_URL_PATTERN } from '@lockstep/schemas'
 import type { ConfigOf, ConfigTable } from '@lockstep/runtime'
 
 /** Options of the invalidator. */
@@ -11,9 +12,9 @@ export const INVALIDATOR_CONFIG = {
   },
   redisUrl: {
     env: 'LOCKSTEP_REDIS_URL',
-    type: Type.String({ pattern: '^rediss?://' }),
+    type: Type.String({ pattern: REDIS_URL_PATTERN }),
     default: 'redis://127.0.0.1:6379',
-    desc: 'Redis >= 7 that holds fences, values and the bus.',
+    desc: 'Redis >= 7 that holds fences, values and the bus; redis+sentinel://HOST:PORT,HOST:PORT/MASTER asks Sentinels.',
     secret: true,
   },
   kafkaBrokers: {

@@ -34,6 +34,8 @@ const LOST_AFTER_MS = 60_000
 export interface UnsafeInvalidatorOptions {
   /** Leaves plain fences alone: L2 keeps what changes made wrong. */
   readonly skipFences?: boolean | undefined
+  /** Goes on from wherever `w` stands: what a failover lost stays lost. */
+  readonly skipRewind?: boolean | undefined
   /** Commits a batch before it is applied: a crash then loses it. */
   readonly commitFirst?: boolean | undefined
 }
@@ -101,6 +103,7 @@ export class Invalidator {
         if (await requests.ask(need)) logger.warn({ ...need }, 'asked for a new generation')
       },
       unsafeSkipFences: unsafe?.skipFences,
+      unsafeSkipRewind: unsafe?.skipRewind,
     }
   }
 

@@ -38,6 +38,12 @@ export const SCHEMA_ERRORS = {
     message: 'lockstep.rules.yaml has faults',
     remedy: 'Mend every fault listed; each names its place and its remedy.',
   },
+  LOCKSTEP_SCHEMA_REDIS_URL: {
+    disposition: 'config',
+    message: 'the URL of Redis names no Sentinel or no master',
+    remedy:
+      'Write redis+sentinel://HOST:26379,HOST:26379,HOST:26379/MASTER, with the name that the Sentinels call the master.',
+  },
 } as const satisfies Record<string, { disposition: SchemaDisposition; message: string; remedy: string }>
 
 /** Names one row of {@link SCHEMA_ERRORS}. */
@@ -52,6 +58,18 @@ export class UndecodableError extends Error {
   constructor(code: SchemaErrorCode, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
+  }
+}
+
+/** Says that a Redis URL cannot be read; carries nothing of it, because it may hold a password. */
+export class RedisUrlError extends Error {
+  override readonly name = 'RedisUrlError'
+  readonly code = 'LOCKSTEP_SCHEMA_REDIS_URL'
+  readonly disposition = 'config'
+
+  constructor() {
+    const { message, remedy } = SCHEMA_ERRORS.LOCKSTEP_SCHEMA_REDIS_URL
+    super(`${message}: ${remedy}`)
   }
 }
 

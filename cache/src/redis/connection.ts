@@ -1,3 +1,4 @@
+import { sentinelOf } from '@lockstep/schemas'
 import { Redis, type RedisOptions } from 'ioredis'
 
 /** What decides how a client behaves when Redis does not. */
@@ -7,7 +8,12 @@ export interface ConnectionOptions {
   readonly failed: (error: unknown) => void
 }
 
+const CONNECT_MS = 1_000
 const LONGEST_RECONNECT_MS = 1_000
+/** A Sentinel that hangs must not hold up the question to the next one; ioredis would wait for ever. */
+const SENTINEL_ANSWER_MS = 500
+/** How long a hung peer may take to close, ms: until then ioredis does not connect again. */
+const GOODBYE_MS = 100
 
 /**
  * ioredis' defaults queue commands while disconnected and retry for many seconds (10 s measured for one GET after a
@@ -23,7 +29,11 @@ function clientOptions(options: ConnectionOptions): RedisOptions {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     commandTimeout: options.commandTimeoutMs,
-    connectTimeout: 1_000,
+    connectTimeout: CONNECT_MS,
+    disconnectTimeout: GOODBYE_MS,
+    sentinelCommandTimeout: SENTINEL_ANSWER_MS,
+    // A master that was demoted under us; the command itself is lost, and may be.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
     keepAlive: 10_000,
     retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 6), LONGEST_RECONNECT_MS),
   }
@@ -33,13 +43,23 @@ function clientOptions(options: ConnectionOptions): RedisOptions {
 export function openClient(options: ConnectionOptions, overrides: RedisOptions = {}): Redis {
   const settings = { ...clientOptions(options), ...overrides }
   const { redis } = options
-  const client = 'url' in redis ? new Redis(redis.url, settings) : redis.duplicate(settings)
+  const client = 'url' in redis ? open(redis.url, settings) : redis.duplicate(settings)
   // Without a listener ioredis prints to the console.
   client.on('error', options.failed)
   return client
 }
 
-/** Waits for the first connection; a failure is not an error, because the client goes on trying. */
+function open(url: string, settings: RedisOptions): Redis {
+  const sentinel = sentinelOf(url)
+  return sentinel ? new Redis({ ...sentinel, ...settings }) : new Redis(url, settings)
+}
+
+/** Waits for the first connection, but not for long; a failure is not an error, because the client goes on trying. */
 export async function tryConnect(client: Redis): Promise<void> {
-  await client.connect().catch(() => undefined)
+  const connected = client.connect().catch(() => undefined)
+  // While no Sentinel answers, ioredis neither connects nor fails.
+  const late = Promise.withResolvers<void>()
+  const timer = setTimeout(late.resolve, CONNECT_MS)
+  await Promise.race([connected, late.promise])
+  clearTimeout(timer)
 }

@@ -1,6 +1,6 @@
-import { Redis } from 'ioredis'
 import { redisKeys } from '@lockstep/schemas'
 import type { ProcessAck, ProcessAcks } from '../ports.ts'
+import { openRedis } from './redis-client.ts'
 
 /** How to reach the acknowledgements. */
 export interface RedisAcksOptions {
@@ -15,7 +15,7 @@ export interface RedisAcksOptions {
 export function createRedisAcks(options: RedisAcksOptions): ProcessAcks {
   const { url, namespace, commandTimeoutMs, onError } = options
   const key = redisKeys(namespace).acks
-  const redis = new Redis(url, {
+  const redis = openRedis(url, {
     commandTimeout: commandTimeoutMs,
     connectTimeout: 1_000,
     maxRetriesPerRequest: 1,

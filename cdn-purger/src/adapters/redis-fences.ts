@@ -1,6 +1,6 @@
 import { classOf, maxStamp, redisKeys, STAMP_LENGTH, ZERO_STAMP } from '@lockstep/schemas'
 import type { Stamp, Tag } from '@lockstep/schemas'
-import { Redis } from 'ioredis'
+import { openRedis } from './redis-client.ts'
 
 /** Reads fences, for judging what an edge serves. */
 export interface RedisFences {
@@ -12,7 +12,7 @@ export interface RedisFences {
 /** Opens a connection of its own: what an operator asks must not wait behind the barrier, nor it behind him. */
 export function createRedisFences(url: string, namespace: string, onError: (error: Error) => void): RedisFences {
   const keys = redisKeys(namespace)
-  const redis = new Redis(url, { lazyConnect: true, commandTimeout: 1_000, maxRetriesPerRequest: 1 })
+  const redis = openRedis(url, { lazyConnect: true, commandTimeout: 1_000, maxRetriesPerRequest: 1 })
   redis.on('error', onError)
   return {
     async greatest(tags) {

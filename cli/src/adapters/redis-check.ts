@@ -1,17 +1,22 @@
 import { maskUrl } from '@lockstep/runtime'
-import { Redis } from 'ioredis'
+import { sentinelOf } from '@lockstep/schemas'
+import { Redis, type RedisOptions } from 'ioredis'
 import { fail } from '../errors.ts'
 
 const CONNECT_MS = 2_000
 
 /** Makes sure that Redis answers before anything is created elsewhere. @throws LOCKSTEP_CLI_REDIS_UNREACHABLE. */
 export async function assertRedis(url: string): Promise<void> {
-  const redis = new Redis(url, {
+  const settings: RedisOptions = {
     lazyConnect: true,
     connectTimeout: CONNECT_MS,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
-  })
+    sentinelRetryStrategy: () => null,
+    sentinelCommandTimeout: CONNECT_MS,
+  }
+  const sentinel = sentinelOf(url)
+  const redis = sentinel ? new Redis({ ...sentinel, ...settings }) : new Redis(url, settings)
   // The rejected connect says only that the connection is closed; this event says why.
   let reason = ''
   redis.on('error', (error) => (reason ||= error.message))

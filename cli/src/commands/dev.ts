@@ -30,7 +30,7 @@ export const DEV_OPTIONS = {
     type: Type.String(),
     default: '',
     secret: true,
-    desc: 'Redis >= 7; empty starts one for as long as this command runs.',
+    desc: 'Redis >= 7, or redis+sentinel://HOST:PORT,HOST:PORT/MASTER; empty starts one for as long as this command runs.',
   },
   namespace: {
     env: 'LOCKSTEP_NAMESPACE',
