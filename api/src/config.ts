@@ -51,7 +51,7 @@ export const API_OPTIONS = {
     type: Type.String({ minLength: 1 }),
     default: 'redis://redis:6379',
     secret: true,
-    desc: 'Redis that holds values, fences and the bus; redis+sentinel://HOST:PORT,HOST:PORT/MASTER asks Sentinels.',
+    desc: 'Redis that holds values, fences and the bus; also redis+sentinel://HOST:PORT,HOST:PORT/MASTER or redis+cluster://HOST:PORT,HOST:PORT.',
   },
   namespace: {
     env: 'LOCKSTEP_NAMESPACE',

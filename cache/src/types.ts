@@ -179,7 +179,10 @@ export type Coherence = 'log' | 'explicit'
 
 /** Options of `createCache`. */
 export interface CacheOptions {
-  /** A URL, a client (only its connection options are used: the cache opens its own), or null for no Redis at all. */
+  /**
+   * A URL (of a node, `redis+sentinel://HOST:PORT,…/MASTER` or `redis+cluster://HOST:PORT,…`), a client of a node or of Sentinel
+   * (only its connection options are used: the cache opens its own), or null for no Redis at all.
+   */
   readonly redis: { readonly url: string } | Redis | null
   /** The database's name; prefixes every key. Default `app`. */
   readonly namespace?: string | undefined

@@ -16,7 +16,7 @@ export const PURGER_CONFIG = {
     type: Type.String({ pattern: `^$|${REDIS_URL_PATTERN}` }),
     default: 'redis://127.0.0.1:6379',
     secret: true,
-    desc: 'Redis (or redis+sentinel://…/MASTER) with the acknowledgements of the API processes; empty when no process caches.',
+    desc: 'Redis (redis://, redis+sentinel://, redis+cluster://) with the acknowledgements of the API processes; empty when no process caches.',
   },
   maxStalenessMs: {
     env: 'LOCKSTEP_MAX_STALENESS_MS',

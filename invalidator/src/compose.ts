@@ -34,7 +34,7 @@ export async function startInvalidator(config: InvalidatorConfig, deps: StartDep
   const logger = deps.logger ?? createLogger({ service: 'invalidator', level: config.logLevel })
   const rules = deps.rules ?? (await readRules(config.rulesFile))
   const { namespace } = config
-  const redis = connectRedis({ url: config.redisUrl, timeoutMs: config.redisTimeoutMs, logger })
+  const redis = connectRedis({ url: config.redisUrl, namespace, timeoutMs: config.redisTimeoutMs, logger })
   const log =
     deps.log ??
     createKafkaLog({ brokers: config.kafkaBrokers, namespace, clientId: `${namespace}-invalidator`, logger })

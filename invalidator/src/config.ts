@@ -14,7 +14,7 @@ export const INVALIDATOR_CONFIG = {
     env: 'LOCKSTEP_REDIS_URL',
     type: Type.String({ pattern: REDIS_URL_PATTERN }),
     default: 'redis://127.0.0.1:6379',
-    desc: 'Redis >= 7 that holds fences, values and the bus; redis+sentinel://HOST:PORT,HOST:PORT/MASTER asks Sentinels.',
+    desc: 'Redis >= 7 that holds fences, values and the bus; also redis+sentinel://HOST:PORT,HOST:PORT/MASTER or redis+cluster://HOST:PORT,HOST:PORT.',
     secret: true,
   },
   kafkaBrokers: {

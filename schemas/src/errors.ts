@@ -40,9 +40,9 @@ export const SCHEMA_ERRORS = {
   },
   LOCKSTEP_SCHEMA_REDIS_URL: {
     disposition: 'config',
-    message: 'the URL of Redis names no Sentinel or no master',
+    message: 'the URL of Redis names no host, or no master of Sentinel',
     remedy:
-      'Write redis+sentinel://HOST:26379,HOST:26379,HOST:26379/MASTER, with the name that the Sentinels call the master.',
+      'Write redis+sentinel://HOST:26379,HOST:26379,HOST:26379/MASTER, with the name that the Sentinels call the master, or redis+cluster://HOST:6379,HOST:6379.',
   },
 } as const satisfies Record<string, { disposition: SchemaDisposition; message: string; remedy: string }>
 

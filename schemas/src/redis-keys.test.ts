@@ -1,16 +1,14 @@
 import { describe, expect, test } from 'vitest'
+import { slotOf } from './cluster-slot.ts'
 import { compareBusIds, redisKeys } from './redis-keys.ts'
 
 describe('schemas/redis-keys', () => {
   const keys = redisKeys('shop')
-  const slotOf = (key: string) => /\{(.*?)\}/.exec(key)?.[1]
 
-  test('the watermark, the bus and the acks share a slot', () => {
-    expect(new Set([keys.watermark, keys.bus, keys.acks].map(slotOf))).toEqual(new Set(['shop']))
-  })
-
-  test('the value, the fence and the lease of one name share a slot', () => {
-    expect(new Set([keys.value('p:1'), keys.fence('p:1'), keys.lease('p:1')].map(slotOf))).toEqual(new Set(['p:1']))
+  test('all keys of a namespace share a slot, whatever their names hold', () => {
+    const all = [keys.watermark, keys.bus, keys.acks, keys.value('p:{1}'), keys.fence('p:1'), keys.lease('{p}')]
+    expect(new Set(all.map(slotOf))).toEqual(new Set([slotOf('shop')]))
+    expect(new Set(all).size).toBe(all.length)
   })
 
   test('stream ids are ordered by number, not by text', () => {

@@ -1,6 +1,9 @@
 import type { Tag } from './tag.ts'
 
-/** Every Redis key of a namespace. `w`, the bus and the acks share one slot; v, f and l of one name share another. */
+/**
+ * Every Redis key of a namespace. In a cluster all of them lie in one slot: what is lost or moved there is lost or moved
+ * together, so that `w` tells of all fences (ADR 0013).
+ */
 export interface RedisKeys {
   readonly watermark: string
   readonly bus: string
@@ -11,15 +14,16 @@ export interface RedisKeys {
   lease(key: string): string
 }
 
-/** Names the keys of a namespace. Cluster hash tags keep what one script touches in one slot. */
+/** Names the keys of a namespace. */
 export function redisKeys(namespace: string): RedisKeys {
+  const slot = `{${namespace}}`
   return {
-    watermark: `{${namespace}}:w`,
-    bus: `{${namespace}}:bus`,
-    acks: `{${namespace}}:acks`,
-    value: (key) => `${namespace}:v:{${key}}`,
-    fence: (tag) => `${namespace}:f:{${tag}}`,
-    lease: (key) => `${namespace}:l:{${key}}`,
+    watermark: `${slot}:w`,
+    bus: `${slot}:bus`,
+    acks: `${slot}:acks`,
+    value: (key) => `${slot}:v:${key}`,
+    fence: (tag) => `${slot}:f:${tag}`,
+    lease: (key) => `${slot}:l:${key}`,
   }
 }
 

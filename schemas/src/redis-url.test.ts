@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { sentinelOf } from './redis-url.ts'
+import { clusterOf, sentinelOf } from './redis-url.ts'
 
 describe('schemas/redis-url', () => {
   test('a URL of a node is left to the client', () => {
@@ -41,10 +41,28 @@ describe('schemas/redis-url', () => {
     })
   })
 
+  test('some nodes of a cluster suffice', () => {
+    expect(clusterOf('redis://a:1')).toBeNull()
+    expect(clusterOf('redis+cluster://a,b:7001')).toEqual({
+      nodes: [
+        { host: 'a', port: 6379 },
+        { host: 'b', port: 7001 },
+      ],
+    })
+    expect(clusterOf('rediss+cluster://app:p%40s@a/')).toEqual({
+      nodes: [{ host: 'a', port: 6379 }],
+      username: 'app',
+      password: 'p@s',
+      tls: {},
+    })
+    expect(() => clusterOf('redis+cluster://a,/')).toThrow(/names no host/)
+    expect(() => clusterOf('redis+cluster://a/1')).toThrow(/names no host/)
+  })
+
   test.each(['redis+sentinel://a', 'redis+sentinel:///main', 'redis+sentinel://a:b/main', 'redis+sentinel://a,/main'])(
     '%s is refused with a remedy and without being repeated',
     (url) => {
-      expect(() => sentinelOf(url)).toThrow(/names no Sentinel or no master: Write redis\+sentinel/)
+      expect(() => sentinelOf(url)).toThrow(/names no host, or no master of Sentinel: Write redis\+sentinel/)
     },
   )
 })

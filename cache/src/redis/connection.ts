@@ -1,9 +1,12 @@
-import { sentinelOf } from '@lockstep/schemas'
+import { clusterOf, redisKeys, sentinelOf } from '@lockstep/schemas'
 import { Redis, type RedisOptions } from 'ioredis'
+import { CacheError } from '../errors.ts'
+import { slotConnector } from './slot-connector.ts'
 
 /** What decides how a client behaves when Redis does not. */
 export interface ConnectionOptions {
   readonly redis: { readonly url: string } | Redis
+  readonly namespace: string
   readonly commandTimeoutMs: number
   readonly failed: (error: unknown) => void
 }
@@ -15,12 +18,20 @@ const SENTINEL_ANSWER_MS = 500
 /** How long a hung peer may take to close, ms: until then ioredis does not connect again. */
 const GOODBYE_MS = 100
 
+/** How a client of ours meets a failover, whatever else it is for. */
+const FAILOVER: RedisOptions = {
+  sentinelCommandTimeout: SENTINEL_ANSWER_MS,
+  // A master that was demoted under us; the command itself is lost, and may be.
+  reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+}
+
 /**
  * ioredis' defaults queue commands while disconnected and retry for many seconds (10 s measured for one GET after a
  * kill): a cache that waits is an outage, and a fill that is sent late is at best refused.
  */
 function clientOptions(options: ConnectionOptions): RedisOptions {
   return {
+    ...FAILOVER,
     // The namespace is the only prefix: writers and readers must agree on every key.
     keyPrefix: '',
     lazyConnect: true,
@@ -31,9 +42,6 @@ function clientOptions(options: ConnectionOptions): RedisOptions {
     commandTimeout: options.commandTimeoutMs,
     connectTimeout: CONNECT_MS,
     disconnectTimeout: GOODBYE_MS,
-    sentinelCommandTimeout: SENTINEL_ANSWER_MS,
-    // A master that was demoted under us; the command itself is lost, and may be.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
     keepAlive: 10_000,
     retryStrategy: (attempt) => Math.min(20 * 2 ** Math.min(attempt, 6), LONGEST_RECONNECT_MS),
   }
@@ -43,15 +51,39 @@ function clientOptions(options: ConnectionOptions): RedisOptions {
 export function openClient(options: ConnectionOptions, overrides: RedisOptions = {}): Redis {
   const settings = { ...clientOptions(options), ...overrides }
   const { redis } = options
-  const client = 'url' in redis ? open(redis.url, settings) : redis.duplicate(settings)
+  if (!('url' in redis) && redis.isCluster) {
+    throw new CacheError(
+      'LOCKSTEP_CACHE_CONFIG',
+      'redis is a client of a cluster; write { url: redis+cluster://HOST:PORT } instead',
+    )
+  }
+  const client = 'url' in redis ? openRedis(redis.url, options.namespace, settings) : redis.duplicate(settings)
   // Without a listener ioredis prints to the console.
   client.on('error', options.failed)
   return client
 }
 
-function open(url: string, settings: RedisOptions): Redis {
+/**
+ * Opens a client of whoever holds a namespace: the node of the URL, the master that its Sentinels name, or the master of
+ * its cluster where the namespace's slot is. @throws RedisUrlError
+ */
+export function openRedis(url: string, namespace: string, options: RedisOptions = {}): Redis {
+  const settings: RedisOptions = { ...FAILOVER, ...options }
   const sentinel = sentinelOf(url)
-  return sentinel ? new Redis({ ...sentinel, ...settings }) : new Redis(url, settings)
+  if (sentinel) return new Redis({ ...sentinel, ...settings })
+  const cluster = clusterOf(url)
+  if (!cluster) return new Redis(url, settings)
+  const { username, password, tls } = cluster
+  const Connector = slotConnector(cluster, redisKeys(namespace).watermark)
+  return new Redis({
+    ...(username && { username }),
+    ...(password && { password }),
+    ...(tls && { tls }),
+    ...settings,
+    // The slot is elsewhere now.
+    reconnectOnError: ({ message }) => message.startsWith('READONLY') || message.startsWith('MOVED'),
+    Connector,
+  })
 }
 
 /** Waits for the first connection, but not for long; a failure is not an error, because the client goes on trying. */

@@ -14,7 +14,11 @@ export function call(script: Script, keys: readonly string[], args: readonly (st
 export function failure(error: unknown): CacheError {
   if (error instanceof CacheError) return error
   const reason = error instanceof Error ? error.message : String(error)
-  return new CacheError('LOCKSTEP_CACHE_REDIS', `redis command failed, check that Redis answers: ${reason}`, {
+  // The keys of a namespace share a slot, so only a client that does not look for it ends here for long.
+  const remedy = reason.startsWith('MOVED')
+    ? 'write its URL as redis+cluster://HOST:PORT if it is one'
+    : 'check that Redis answers'
+  return new CacheError('LOCKSTEP_CACHE_REDIS', `redis command failed, ${remedy}: ${reason}`, {
     cause: error,
   })
 }

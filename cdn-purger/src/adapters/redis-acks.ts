@@ -11,6 +11,9 @@ export interface RedisAcksOptions {
   readonly onError: (error: Error) => void
 }
 
+// Of the node that holds the key: those of a cluster have a clock each.
+const TIME = "#!lua flags=no-writes\nreturn redis.call('TIME')"
+
 /** Reads the acknowledgements and Redis' time. */
 export function createRedisAcks(options: RedisAcksOptions): ProcessAcks {
   const { url, namespace, commandTimeoutMs, onError } = options
@@ -27,7 +30,8 @@ export function createRedisAcks(options: RedisAcksOptions): ProcessAcks {
   return {
     read: async () => {
       // Time first: an acknowledgement then looks younger than it is, never older, and its process counts as alive.
-      const [[seconds, micros], acks] = await Promise.all([redis.time(), redis.hgetall(key)])
+      const [time, acks] = await Promise.all([redis.eval(TIME, 1, key), redis.hgetall(key)])
+      const [seconds, micros] = time as [string, string]
       const nowMs = Number(seconds) * 1000 + Number(micros) / 1000
       return { nowMs, acks: Object.entries(acks).flatMap(parseAck) }
     },

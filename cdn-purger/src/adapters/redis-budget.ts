@@ -1,10 +1,10 @@
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { createLocalBudget } from '../local-budget.ts'
 import type { Grant, RateBudget, RateLimit } from '../ports.ts'
 
 /** Where the buckets of one provider live. */
 export interface RedisBudgetOptions {
-  readonly redis: Redis
+  readonly redis: Redis | Cluster
   readonly key: string
   readonly limits: readonly RateLimit[]
   readonly nowMs: () => number

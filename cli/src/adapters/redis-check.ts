@@ -1,27 +1,23 @@
+import { openRedis } from '@lockstep/cache'
 import { maskUrl } from '@lockstep/runtime'
-import { sentinelOf } from '@lockstep/schemas'
-import { Redis, type RedisOptions } from 'ioredis'
 import { fail } from '../errors.ts'
 
 const CONNECT_MS = 2_000
 
 /** Makes sure that Redis answers before anything is created elsewhere. @throws LOCKSTEP_CLI_REDIS_UNREACHABLE. */
-export async function assertRedis(url: string): Promise<void> {
-  const settings: RedisOptions = {
+export async function assertRedis(url: string, namespace: string): Promise<void> {
+  const redis = openRedis(url, namespace, {
     lazyConnect: true,
     connectTimeout: CONNECT_MS,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
     sentinelRetryStrategy: () => null,
-    sentinelCommandTimeout: CONNECT_MS,
-  }
-  const sentinel = sentinelOf(url)
-  const redis = sentinel ? new Redis({ ...sentinel, ...settings }) : new Redis(url, settings)
+  })
   // The rejected connect says only that the connection is closed; this event says why.
   let reason = ''
   redis.on('error', (error) => (reason ||= error.message))
   try {
-    await redis.connect()
+    await within(CONNECT_MS, redis.connect())
     await redis.ping()
   } catch (cause) {
     throw fail(
@@ -32,4 +28,11 @@ export async function assertRedis(url: string): Promise<void> {
   } finally {
     redis.disconnect()
   }
+}
+
+/** A cluster is looked for until it is found. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms)
+  await Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
 }

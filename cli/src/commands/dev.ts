@@ -30,7 +30,7 @@ export const DEV_OPTIONS = {
     type: Type.String(),
     default: '',
     secret: true,
-    desc: 'Redis >= 7, or redis+sentinel://HOST:PORT,HOST:PORT/MASTER; empty starts one for as long as this command runs.',
+    desc: 'Redis >= 7, also redis+sentinel://HOST:PORT/MASTER or redis+cluster://HOST:PORT; empty starts one for as long as this command runs.',
   },
   namespace: {
     env: 'LOCKSTEP_NAMESPACE',
@@ -98,7 +98,7 @@ export const command: Command = {
       async start() {
         const config = loadConfig(DEV_OPTIONS, { env: environment, argv: argv.filter((word) => word !== '--check') })
         const rules = await readRules(config.rules)
-        if (config.redisUrl !== '') await assertRedis(config.redisUrl)
+        if (config.redisUrl !== '') await assertRedis(config.redisUrl, config.namespace)
         await assertSource(embeddedConnector(config), { rules })
         if (argv.includes('--check')) return void lifecycle.stop()
         const metrics = createMetrics()

@@ -10,7 +10,7 @@ export const command = serviceCommand({
   health: (service, isDraining) => readyReasons(service.status() as InvalidatorStatus, isDraining),
   async start(config, { log: logger, metrics }) {
     const { kafkaBrokers: brokers, namespace, redisUrl } = config
-    await assertRedis(redisUrl)
+    await assertRedis(redisUrl, namespace)
     const log = await openKafka({ brokers, namespace, service: 'invalidator', logger })
     return withLog(log, await startInvalidator(config, { log, logger, metrics }))
   },

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import type { Logger } from '@lockstep/runtime'
-import { sentinelOf } from '@lockstep/schemas'
-import { Redis, type RedisOptions as ClientOptions } from 'ioredis'
+import { openRedis } from '@lockstep/cache'
+import type { Redis } from 'ioredis'
 
 /** What a connection of the writer needs. */
 export interface RedisOptions {
   readonly url: string
+  readonly namespace: string
   /** Longest wait for one answer, ms. */
   readonly timeoutMs: number
   readonly logger: Logger
@@ -13,15 +14,13 @@ export interface RedisOptions {
 
 // Reconnects are cheap and the batch waits for them anyway; a second is what an operator notices.
 const MAX_RECONNECT_MS = 1_000
-const SENTINEL_ANSWER_MS = 500
 
 /**
  * Connects a client whose commands fail at once while Redis is away: the batch is repeated as a whole, so nothing may
  * wait in a queue of its own, and nothing may be sent again after a reconnect behind our back.
  */
-export function connectRedis({ url, timeoutMs, logger }: RedisOptions): Redis {
-  const sentinel = sentinelOf(url)
-  const settings: ClientOptions = {
+export function connectRedis({ url, namespace, timeoutMs, logger }: RedisOptions): Redis {
+  const redis = openRedis(url, namespace, {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 1,
@@ -30,13 +29,8 @@ export function connectRedis({ url, timeoutMs, logger }: RedisOptions): Redis {
     // A black hole is noticed by the command's own limit first; this closes the socket behind it.
     socketTimeout: timeoutMs * 2,
     retryStrategy: (attempt) => Math.min(50 * attempt, MAX_RECONNECT_MS),
-    // A Sentinel that hangs must not hold up the question to the next one.
-    sentinelCommandTimeout: SENTINEL_ANSWER_MS,
-    // A master that was demoted under us: the batch is applied again where the Sentinels say.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
     connectionName: 'lockstep-invalidator',
-  }
-  const redis = sentinel ? new Redis({ ...sentinel, ...settings }) : new Redis(url, settings)
+  })
   let isDown = false
   redis.on('error', (error: Error) => {
     if (!isDown) logger.warn({ error: error.message }, 'redis is away')
