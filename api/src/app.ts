@@ -1,6 +1,6 @@
 import underPressure from '@fastify/under-pressure'
 import { fastifyLockstep } from '@lockstep/cache/fastify'
-import type { Logger } from '@lockstep/runtime'
+import type { Histogram, Logger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { limitRoutes, type Limits } from './limits/limit-routes.ts'
 import { answerFailure, handleProblems } from './problem.ts'
@@ -15,6 +15,8 @@ export interface AppOptions extends WriteDeps {
   readonly entries: ShopEntries
   readonly recent: RecentChanges
   readonly log: Logger
+  /** Takes every answered request: labels `route` and `status_class`. */
+  readonly requests?: Histogram | undefined
   readonly edgeTtlSeconds: number
   readonly reboundMs: number
   /** Addresses whose X-Forwarded headers are believed; false for none. */
@@ -48,6 +50,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setValidatorCompiler(compileValidator)
   handleProblems(app, log)
   endKeepAliveOnClose(app)
+  if (options.requests) measureRequests(app, options.requests)
   // Before what may refuse a request: the headers of a refusal are the plugin's work too.
   await app.register(fastifyLockstep, {
     cache: options.cache,
@@ -66,6 +69,15 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   readRoutes(app, options)
   writeRoutes(app, options)
   return app
+}
+
+/** Notes each answer by the pattern of its route: a path would be a label of its own per product. */
+function measureRequests(app: FastifyInstance, requests: Histogram): void {
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'unmatched'
+    requests.observe(reply.elapsedTime / 1_000, { route, status_class: `${Math.floor(reply.statusCode / 100)}xx` })
+    done()
+  })
 }
 
 /** Tells clients whose request is answered during a close to go; else `close` waits until they hang up by themselves. */

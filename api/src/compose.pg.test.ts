@@ -84,6 +84,11 @@ describe('api on Postgres and Redis', () => {
     expect(metrics).toContain('lockstep_cache_requests_total{layer="l1",outcome="hit"} 1')
     expect(metrics).toContain('lockstep_cache_requests_total{layer="database",outcome="load"} 1')
     expect(metrics).toMatch(/lockstep_commit_to_evict_seconds_count\{layer="l1"\} 2/)
+    expect(metrics).toContain(
+      'lockstep_http_request_duration_seconds_count{route="/products/:id",status_class="2xx"} 2',
+    )
+    expect(metrics).toContain('lockstep_database_pool_connections{state="idle"} 1')
+    expect(metrics).toContain('lockstep_database_pool_waiting_requests 0')
     const status = (await (await fetch(`${one.adminUrl}/statusz`)).json()) as object
     expect(status).toMatchObject({ generation: 1, cache: { loads: 1, l1Hit: 1, tailAttached: true } })
     expect(await (await fetch(`${one.adminUrl}/readyz`)).json()).toMatchObject({ ready: true })

@@ -20,7 +20,7 @@ import { defineEntries } from './entries.ts'
 import { fail } from './errors.ts'
 import { createProtectionMetrics } from './metrics.ts'
 import { openLimits, type OpenLimits } from './compose-limits.ts'
-import { observeCache, type ApiStatus } from './status.ts'
+import { observeProcess, type ApiStatus, type Observer } from './status.ts'
 
 /** The values of the API's options. */
 export type ApiConfig = ConfigOf<typeof API_OPTIONS>
@@ -51,10 +51,10 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
     statementTimeoutMs: config.statementTimeoutMs,
   })
   const cache = openCache(config, log)
-  const metrics = deps.metrics ?? createMetrics()
-  const observer = observeCache(cache, metrics, systemTime)
-  const limits = openLimits(config, createProtectionMetrics(metrics).refused)
-  const app = await appOf(config, { cache, shop, log, limits })
+  const registry = deps.metrics ?? createMetrics()
+  const observer = observeProcess({ cache, pool: () => shop.use(), registry, time: systemTime })
+  const limits = openLimits(config, createProtectionMetrics(registry).refused)
+  const app = await appOf(config, { cache, shop, log, limits, observer })
   let admin: AdminServer | undefined
   let isListening = false
   let stopping: Promise<void> | undefined
@@ -105,12 +105,18 @@ function openCache(config: ApiConfig, log: Logger): Cache {
   })
 }
 
-function appOf(
-  config: ApiConfig,
-  parts: { readonly cache: Cache; readonly shop: Shop; readonly log: Logger; readonly limits: OpenLimits },
-): Promise<FastifyInstance> {
+interface AppParts {
+  readonly cache: Cache
+  readonly shop: Shop
+  readonly log: Logger
+  readonly limits: OpenLimits
+  readonly observer: Observer
+}
+
+function appOf(config: ApiConfig, { observer, ...parts }: AppParts): Promise<FastifyInstance> {
   return buildApp({
     ...parts,
+    requests: observer.requests,
     recent: parts.shop,
     entries: defineEntries(parts.cache, parts.shop, config.ttlMs),
     tokenSecret: config.tokenSecret,

@@ -1,56 +1,46 @@
 import type { CacheStats } from '@lockstep/cache'
 import { evictionHistogram, type Counter, type Histogram, type MetricsRegistry } from '@lockstep/runtime'
+import type { PoolUse } from './ports.ts'
 
-/** Every instrument of the API. */
+/** Every instrument of the API. What the cache counts itself is written by `prometheusText` of the library. */
 export interface ApiMetrics {
   readonly commitToEvict: Histogram
-  /** Brings the instruments up to what the cache has counted; called before they are read. */
-  update(stats: CacheStats, freshnessAgeMs: number | null): void
+  /** Requests by route pattern, never by path, and class of the status. */
+  readonly requests: Histogram
+  /** Brings the instruments up to what cache and pool have counted; called before they are read. */
+  update(stats: CacheStats, pool: PoolUse): void
 }
 
-/** How the cache's counters appear as requests by layer and outcome. */
-const REQUESTS = [
-  ['l1Hit', 'l1', 'hit'],
-  ['l2Hit', 'redis', 'hit'],
-  ['coalesced', 'l1', 'coalesced'],
-  ['bypass', 'redis', 'bypass'],
-  ['stale', 'l1', 'stale'],
-  ['loads', 'database', 'load'],
-  ['loadFailed', 'database', 'failed'],
-  ['overloaded', 'database', 'refused'],
-] as const satisfies readonly (readonly [keyof CacheStats, string, string])[]
+// An answer from L1 takes a fraction of a millisecond, one from the database some, a refused one up to a second.
+const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Declares the instruments. */
 export function createApiMetrics(registry: MetricsRegistry): ApiMetrics {
-  const requests = registry.counter('lockstep_cache_requests_total', 'Reads through the cache, by layer and outcome.', [
-    'layer',
-    'outcome',
-  ])
   const rejected = registry.counter(
     'lockstep_fill_rejected_total',
     'Loaded values that a fence, a lost lease or an eviction kept out of Redis.',
   )
-  const redisErrors = registry.counter('lockstep_cache_redis_errors_total', 'Redis commands of the cache that failed.')
-  const freshness = registry.gauge(
-    'lockstep_cache_freshness_age_seconds',
-    'Age of what the cache has applied; NaN while nothing vouches for it.',
-  )
-  const bytes = registry.gauge('lockstep_cache_l1_bytes', 'Size of the in-process cache.')
-  const counted = new Map<string, number>()
-  const growth = (name: keyof CacheStats, stats: CacheStats): number => {
-    const now = Number(stats[name])
-    const grown = now - (counted.get(name) ?? 0)
-    counted.set(name, now)
-    return grown
-  }
+  const connections = registry.gauge('lockstep_database_pool_connections', 'Connections of this process by state.', [
+    'state',
+  ])
+  const waiting = registry.gauge('lockstep_database_pool_waiting_requests', 'Statements that wait for a connection.')
+  const limit = registry.gauge('lockstep_database_pool_limit_connections', 'The most connections this process opens.')
+  let counted = 0
   return {
     commitToEvict: evictionHistogram(registry),
-    update(stats, freshnessAgeMs) {
-      for (const [name, layer, outcome] of REQUESTS) requests.inc({ layer, outcome }, growth(name, stats))
-      rejected.inc({}, growth('rejected', stats))
-      redisErrors.inc({}, growth('redisErrors', stats))
-      freshness.set(freshnessAgeMs === null ? Number.NaN : freshnessAgeMs / 1000)
-      bytes.set(stats.l1Bytes)
+    requests: registry.histogram(
+      'lockstep_http_request_duration_seconds',
+      'From the arrival of a request to the end of its answer.',
+      REQUEST_SECONDS,
+      ['route', 'status_class'],
+    ),
+    update(stats, pool) {
+      rejected.inc({}, stats.rejected - counted)
+      counted = stats.rejected
+      connections.set(pool.total - pool.idle, { state: 'busy' })
+      connections.set(pool.idle, { state: 'idle' })
+      waiting.set(pool.waiting)
+      limit.set(pool.limit)
     },
   }
 }

@@ -54,3 +54,11 @@ export interface RecentChanges {
   /** Products that this editor created or changed, the latest first. */
   changedBy(editor: string, limit: number): Promise<Product[]>
 }
+
+/** How many connections the pool has open, how many of them nobody uses, who waits for one, and the most there may be. */
+export interface PoolUse {
+  readonly total: number
+  readonly idle: number
+  readonly waiting: number
+  readonly limit: number
+}

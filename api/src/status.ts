@@ -1,7 +1,8 @@
-import type { Cache, CacheStats } from '@lockstep/cache'
-import { LatencyRecorder, type MetricsRegistry, type TimeSource } from '@lockstep/runtime'
+import { prometheusText, type Cache, type CacheStats } from '@lockstep/cache'
+import { LatencyRecorder, type Histogram, type MetricsRegistry, type TimeSource } from '@lockstep/runtime'
 import type { BusFence, Stamp } from '@lockstep/schemas'
 import { createApiMetrics } from './metrics.ts'
+import type { PoolUse } from './ports.ts'
 
 /** What `/statusz` says of this process. */
 export interface ApiStatus {
@@ -23,12 +24,22 @@ export interface ApiStatus {
 /** Reports on one process. */
 export interface Observer {
   status(): ApiStatus
-  /** The registry, with the cache's counters brought up to date whenever it is read. */
+  /** Takes every answered request. */
+  readonly requests: Histogram
+  /** The registry with what the cache counts, brought up to date whenever it is read. */
   readonly metrics: MetricsRegistry
 }
 
-/** Measures, per invalidated tag, the time from the commit to its eviction here. */
-export function observeCache(cache: Cache, registry: MetricsRegistry, time: TimeSource): Observer {
+/** What is observed of one process. */
+export interface Observed {
+  readonly cache: Cache
+  readonly pool: () => PoolUse
+  readonly registry: MetricsRegistry
+  readonly time: TimeSource
+}
+
+/** Measures, per invalidated tag, the time from the commit to its eviction here, and gathers what others count. */
+export function observeProcess({ cache, pool, registry, time }: Observed): Observer {
   const commitToL1 = new LatencyRecorder()
   const metrics = createApiMetrics(registry)
   cache.onInvalidated((fences: readonly BusFence[]) => {
@@ -53,11 +64,12 @@ export function observeCache(cache: Cache, registry: MetricsRegistry, time: Time
         commitToL1: { counts: commitToL1.counts(), max, p50, p99 },
       }
     },
+    requests: metrics.requests,
     metrics: {
       ...registry,
-      text() {
-        metrics.update(cache.stats(), cache.freshnessAgeMs())
-        return registry.text()
+      async text() {
+        metrics.update(cache.stats(), pool())
+        return (await registry.text()) + prometheusText(cache)
       },
     },
   }

@@ -12,7 +12,7 @@ export {
   type OpenRequest,
 } from './fence-writer.ts'
 export type { KeyMessage } from './key-events.ts'
-export { prometheusText } from './metrics.ts'
+export { CACHE_METRICS, prometheusText, type CacheMetric } from './metrics.ts'
 export { createMemoryFenceWriter } from './memory/fence-writer.ts'
 export { createMemoryServer, type MemoryServer } from './memory/server.ts'
 export { createMemoryStore } from './memory/store.ts'

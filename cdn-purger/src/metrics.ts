@@ -105,3 +105,23 @@ function providerMetrics(registry: MetricsRegistry): ProviderMetrics {
     budgetAway: (provider) => budgetAways.inc({ provider }),
   }
 }
+
+// From one small write to SQLite up to a database that is nearly away.
+const WRITE_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
+
+/** Declares the instruments of the journal; the result takes each write that was made. */
+export function createJournalMetrics(registry: MetricsRegistry): (purges: number, tookMs: number) => void {
+  const writes = registry.histogram(
+    'lockstep_purge_journal_write_seconds',
+    'Writes of the purge journal.',
+    WRITE_BUCKETS,
+  )
+  const written = registry.counter(
+    'lockstep_purge_journal_purges_total',
+    'Purges written to the journal, once per state.',
+  )
+  return (purges, tookMs) => {
+    writes.observe(tookMs / 1_000)
+    written.inc({}, purges)
+  }
+}

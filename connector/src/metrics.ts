@@ -64,16 +64,21 @@ type DeclareGauge = (name: string, help: string, labels?: readonly string[]) => 
 
 /** What the guardian sees. */
 function slotMetrics(gauge: DeclareGauge) {
+  const slotSafe = gauge(
+    'lockstep_slot_safe_wal_bytes',
+    'WAL that may still be written before the slot can be lost; NaN without max_slot_wal_keep_size.',
+  )
+  const slotEta = gauge(
+    'lockstep_slot_loss_eta_seconds',
+    'Until the slot can be lost at the pace of the last minute; +Inf while it is not getting closer, NaN where unknown.',
+  )
+  // A gauge begins at 0, which here would mean that the slot is lost.
+  slotSafe.set(Number.NaN)
+  slotEta.set(Number.NaN)
   return {
+    slotSafe,
+    slotEta,
     slotRetained: gauge('lockstep_slot_retained_bytes', 'WAL that the server keeps for the slot.'),
-    slotSafe: gauge(
-      'lockstep_slot_safe_wal_bytes',
-      'WAL that may still be written before the slot can be lost; absent without max_slot_wal_keep_size.',
-    ),
-    slotEta: gauge(
-      'lockstep_slot_loss_eta_seconds',
-      'Until the slot can be lost at the pace of the last minute; +Inf while it is not getting closer.',
-    ),
     slotWalStatus: gauge('lockstep_slot_wal_status', '1 for the wal_status that the server shows.', ['status']),
     slotSpilled: gauge(
       'lockstep_slot_spilled_bytes',

@@ -1,7 +1,7 @@
 import { clockOf, parseSnapshot } from '@lockstep/schemas'
 import pg from 'pg'
 import { fail } from '../errors.ts'
-import type { Category, Product, RecentChanges, ShopReads, ShopWrites, Written } from '../ports.ts'
+import type { Category, PoolUse, Product, RecentChanges, ShopReads, ShopWrites, Written } from '../ports.ts'
 
 // float8 carries every id that JSON can, where int4 would overflow; text keeps the microseconds that a Date drops.
 const COLUMNS = `id::float8 as id, name, price_cents as "priceCents", category_id::float8 as "categoryId", version,
@@ -43,6 +43,7 @@ export interface ShopPoolOptions {
 
 /** The shop's database. */
 export interface Shop extends ShopReads, ShopWrites, RecentChanges {
+  use(): PoolUse
   /** Waits for running statements. */
   close(): Promise<void>
 }
@@ -60,7 +61,13 @@ export function openShop(options: ShopPoolOptions): Shop {
   })
   // An idle connection that breaks is replaced on demand; the statement that needs one reports its own failure.
   pool.on('error', () => undefined)
-  return { ...reads(pool), ...writes(pool), close: () => pool.end() }
+  const use = (): PoolUse => ({
+    total: pool.totalCount,
+    idle: pool.idleCount,
+    waiting: pool.waitingCount,
+    limit: options.maxConnections,
+  })
+  return { ...reads(pool), ...writes(pool), use, close: () => pool.end() }
 }
 
 /** Says what a failure of the driver means. */

@@ -15,6 +15,7 @@ import { createJournalStore } from '../journal/sql-store.ts'
 import type { SqlDatabase } from '../journal/sql.ts'
 import type { JournalStore } from '../journal/store.ts'
 import { WriteBehindJournal } from '../journal/write-behind.ts'
+import { createJournalMetrics } from '../metrics.ts'
 import type { EdgeProvider } from '../ports.ts'
 import type { Purger } from '../purger.ts'
 import type { ProviderSpec } from '../tier-list.ts'
@@ -39,9 +40,6 @@ export interface OpenJournal {
   readonly read: { readonly store: JournalStore; readonly database: SqlDatabase } | null
 }
 
-// From one small write to SQLite up to a database that is nearly away.
-const WRITE_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
-
 /** Opens the journal that the configuration names; its database need not answer yet. */
 export function openJournal(
   { journalUrl, journalDays }: PurgerConfig,
@@ -53,25 +51,14 @@ export function openJournal(
     : openPg({ url: journalUrl, onError: (error) => logger.warn({ error }, 'journal connection failed') })
   const store = createJournalStore(database)
   const options = { retentionMs: journalDays * DAY_MS }
-  const writes = metrics.histogram(
-    'lockstep_purge_journal_write_seconds',
-    'Writes of the purge journal.',
-    WRITE_BUCKETS,
-  )
-  const written = metrics.counter(
-    'lockstep_purge_journal_purges_total',
-    'Purges written to the journal, once per state.',
-  )
+  const written = createJournalMetrics(metrics)
   const writer = new WriteBehindJournal({
     store,
     time: systemTime,
     random: Math.random,
     logger,
     options,
-    onWritten: (items, tookMs) => {
-      writes.observe(tookMs / 1_000)
-      written.inc({}, items)
-    },
+    onWritten: written,
   })
   return { writer, read: { store, database } }
 }
