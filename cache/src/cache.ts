@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { clockOf, EVERYTHING, parseSnapshot, stampOf, type Stamp, type Tag } from '@lockstep/schemas'
+import { clockOf, EVERYTHING, parseSnapshot, stampOf, type Lsn, type Stamp, type Tag } from '@lockstep/schemas'
 import { Acks } from './acks.ts'
 import { Admission } from './admission.ts'
 import { isCoarse } from './advance-plan.ts'
@@ -187,6 +187,16 @@ class LockstepCache implements Cache {
 
   generation(): number | null {
     return this.#context.knowledge.generation
+  }
+
+  replayed(lsn: Lsn): { readonly stamp: Stamp; readonly ageMs: number } | null {
+    const { clock, freshness, knowledge } = this.#context
+    const pair = knowledge.replays.reached(lsn)
+    const { start } = knowledge.mirror
+    // A fence newer than the stamp may have come and gone in Redis; from `start` on the mirror knows every one of them.
+    if (!pair || start === null || pair.stamp < start) return null
+    const now = clock.now()
+    return freshness.redisNowMs(now) === null ? null : { stamp: pair.stamp, ageMs: now - pair.asOf }
   }
 
   freshnessAgeMs(): number | null {

@@ -6,6 +6,15 @@ export interface Fence {
   readonly stamp: Stamp
 }
 
+/** A watermark as a batch brings it. */
+export interface AppliedWatermark {
+  readonly stamp: Stamp
+  readonly echo: string
+  readonly partitions: number
+  /** Its LSN, `X/Y`; what reads replicas needs it. */
+  readonly lsn?: string | undefined
+}
+
 /** One applied batch of one partition of the change log: records `from` … `to − 1`. */
 export interface AdvanceBatch {
   readonly partition: number
@@ -19,7 +28,7 @@ export interface AdvanceBatch {
    */
   readonly plain?: readonly Fence[] | undefined
   /** The last watermark of the batch, if it held one. */
-  readonly watermark?: { readonly stamp: Stamp; readonly echo: string; readonly partitions: number } | undefined
+  readonly watermark?: AppliedWatermark | undefined
 }
 
 /**

@@ -1,4 +1,4 @@
-import { EVERYTHING, generationOf, maxStamp, ZERO_STAMP, type BusFence, type Stamp } from '@lockstep/schemas'
+import { EVERYTHING, generationOf, maxStamp, parseLsn, ZERO_STAMP, type BusFence, type Stamp } from '@lockstep/schemas'
 import { FenceRing } from './fence-ring.ts'
 import type { Freshness } from './freshness.ts'
 import type { KeyEvents } from './key-events.ts'
@@ -6,6 +6,7 @@ import type { LocalCache } from './l1/local-cache.ts'
 import type { LocalLayer } from './l1/local-layer.ts'
 import type { Kept } from './l1/record.ts'
 import { Mirror } from './mirror.ts'
+import { ReplayHistory } from './replay-history.ts'
 import type { Counters } from './stats.ts'
 import type { Attachment, BusMessage } from './store.ts'
 import type { CacheClock, UnsafeSwitches } from './types.ts'
@@ -28,6 +29,7 @@ export interface KnowledgeParts {
 export class Knowledge {
   readonly mirror: Mirror
   readonly ring = new FenceRing()
+  readonly replays = new ReplayHistory()
   readonly #parts: KnowledgeParts
   #newest: Stamp | null = null
 
@@ -66,12 +68,21 @@ export class Knowledge {
     for (const [tag, stamp] of message.fences as readonly BusFence[]) this.raise(tag, stamp as Stamp)
     if (message.watermark !== '') this.learn(message.watermark)
     this.#parts.freshness.applied(message.echo)
+    this.#noteReplay(message)
+  }
+
+  #noteReplay({ watermark, lsn = '' }: BusMessage): void {
+    if (lsn === '' || watermark === '') return
+    const now = this.#parts.clock.now()
+    const ageMs = this.#parts.freshness.ageMs(now)
+    if (ageMs !== null) this.replays.note(parseLsn(lsn), watermark, now - ageMs)
   }
 
   /** Begins anew at a position of the bus: what L1 held may have missed fences. */
   attach(attachment: Attachment): void {
     const { clock, l1, freshness } = this.#parts
     l1.clear()
+    this.replays.clear()
     freshness.reset()
     // Flights begun before may have missed what `start` sums up.
     this.ring.push(EVERYTHING, attachment.start)

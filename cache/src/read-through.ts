@@ -156,12 +156,12 @@ export class ReadThrough<Args, V> {
     }
   }
 
-  #ask({ args, isBulk }: Work<Args>, stamp: Stamp | null, asOf: LoadContext['asOf']): Promise<V | null> {
+  #ask({ args, isBulk, reader }: Work<Args>, stamp: Stamp | null, asOf: LoadContext['asOf']): Promise<V | null> {
     const { definition } = this.#kind
     const isTogether = definition.loadMany !== undefined && (isBulk || !definition.load)
     if (isTogether) return this.#bulk.load(args, stamp)
     return runLoader(this.#context, this.#kind, async (signal) => {
-      return definition.load?.(args, { stamp, signal, asOf }) ?? null
+      return definition.load?.(args, { stamp, token: reader.token, signal, asOf }) ?? null
     })
   }
 

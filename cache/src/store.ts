@@ -105,6 +105,8 @@ export interface BusMessage {
   readonly fences: readonly BusFence[]
   readonly watermark: Stamp | ''
   readonly echo: string
+  /** `X/Y`: every commit that `watermark` sees lies below it. '' or absent where the entry does not tell. */
+  readonly lsn?: string | undefined
 }
 
 /** Feeds the tail. */

@@ -1,4 +1,4 @@
-import type { BusFence, Stamp } from '@lockstep/schemas'
+import type { BusFence, Lsn, Stamp } from '@lockstep/schemas'
 import type { Redis } from 'ioredis'
 import type { KeyEventKind } from './key-events.ts'
 import type { EvictionPolicy } from './l1/eviction.ts'
@@ -19,6 +19,8 @@ export interface Codec<V> {
 export interface LoadContext {
   /** Stamp the value will carry; null while the process has learned none, in which case nothing is stored. */
   readonly stamp: Stamp | null
+  /** What the reader demands: a value read at an older stamp will not do. Only of weight for who reads elsewhere than the primary. */
+  readonly token: Stamp | null
   /** Aborts at `loadTimeoutMs` and when the cache stops. */
   readonly signal: AbortSignal
   /**
@@ -55,7 +57,7 @@ export interface EntryDefinition<Args, V> {
    * Reads many values at once, one answer per question and in order; used by `getMany`, and by `get` where there is no
    * `load`, for all that is missed within one turn. Each value is stamped and fenced for itself.
    */
-  loadMany?(args: readonly Args[], context: Omit<LoadContext, 'asOf'>): Promise<readonly (V | null)[]>
+  loadMany?(args: readonly Args[], context: Omit<LoadContext, 'asOf' | 'token'>): Promise<readonly (V | null)[]>
   /** Names everything else the value depends on; also asked for an absent value. */
   tags(value: V | null, args: Args): readonly string[]
   readonly ttlMs: number
@@ -338,6 +340,12 @@ export interface Cache {
   newestStamp(): Stamp | null
   /** Generation of the epoch as this process knows it; null before the first attach. */
   generation(): number | null
+  /**
+   * What a hot standby that has replayed the log up to `lsn` is known to see, by the heartbeats of the bus: the stamp for what
+   * is read from it, and how old that is. Ask the standby *before* the read, on the connection that reads. Null where no
+   * heartbeat tells, or where the stamp is too old for this process to judge: read the primary.
+   */
+  replayed(lsn: Lsn): { readonly stamp: Stamp; readonly ageMs: number } | null
   /** Age of what this process has applied, ms; null = cannot vouch. */
   freshnessAgeMs(): number | null
   /** Whether one of the tags was, or may have been, fenced within the last `ms`. */

@@ -1,7 +1,7 @@
 import { FENCES_PER_ADVANCE } from '@lockstep/cache'
 import { TOPICS } from '@lockstep/runtime'
 import type { EventLog, LogRecord } from '@lockstep/runtime'
-import { EVERYTHING, ZERO_LSN, encodeEvent, epochStart, isClassTag } from '@lockstep/schemas'
+import { EVERYTHING, ZERO_LSN, encodeEvent, epochStart, formatLsn, isClassTag } from '@lockstep/schemas'
 import type { DeadLetter, Watermark } from '@lockstep/schemas'
 import { busFenceOf, coalesce } from './coalesce.ts'
 import type { Effect, Item } from './derive.ts'
@@ -132,7 +132,12 @@ export class BatchRun {
       to,
       fences: effects.map(busFenceOf),
       plain,
-      watermark: watermark && { stamp: watermark.stamp, echo: watermark.echo, partitions: watermark.partitions },
+      watermark: watermark && {
+        stamp: watermark.stamp,
+        echo: watermark.echo,
+        partitions: watermark.partitions,
+        lsn: formatLsn(watermark.lsn),
+      },
     })
     const holdsRecordFrom = (offset: bigint): boolean =>
       this.#batch.items.some((item) => item.offset >= offset && item.offset < from)

@@ -102,4 +102,6 @@ export interface BusEntry {
   readonly m: string
   /** Redis time (µs) that the watermark's snapshot is known to follow. '' while unknown. */
   readonly r: string
+  /** LSN, `X/Y`, below which every commit lies that `m` sees; '' in an entry that brought no watermark. */
+  readonly l: string
 }

@@ -14,6 +14,7 @@ import {
   BUS_MAX_ENTRIES,
   type AdvanceBatch,
   type AdvanceReply,
+  type AppliedWatermark,
   type OpenReply,
   type OpenRequest,
 } from '../fence-writer.ts'
@@ -96,7 +97,7 @@ export class MemoryServer {
     }
     const newest = batch.watermark && batch.watermark.stamp > greatest ? batch.watermark.stamp : greatest
     const isOutdated = newest !== '' && generationOf(newest) < generation
-    const busId = this.#append(nonce, w.get('last') ?? '', batch.fences)
+    const busId = this.#append(nonce, w.get('last') ?? '', batch.fences, { brought: batch.watermark })
     return { kind: 'applied', busId, ...(isOutdated ? { outdatedBy: generation } : {}) }
   }
 
@@ -199,7 +200,7 @@ export class MemoryServer {
     return behind()
   }
 
-  #watermark(partition: number, watermark: { stamp: Stamp; echo: string; partitions: number }): void {
+  #watermark(partition: number, watermark: AppliedWatermark): void {
     this.#raise(`m:${partition}`, watermark.stamp)
     const known = this.#w.get(`r:${partition}`)
     if (watermark.echo !== '' && (known === undefined || BigInt(known) < BigInt(watermark.echo))) {
@@ -213,17 +214,25 @@ export class MemoryServer {
     if (known === undefined || known < stamp) this.#w.set(field, stamp)
   }
 
-  #append(nonce: string, predecessor: string, fences: readonly BusFence[], how = { isFlush: false }): string {
+  #append(
+    nonce: string,
+    predecessor: string,
+    fences: readonly BusFence[],
+    how: { readonly isFlush?: boolean; readonly brought?: AppliedWatermark | undefined } = {},
+  ): string {
     this.#sequence += 1
     const id = `${Math.floor(this.clock.wall())}-${this.#sequence}`
     const fields = Object.fromEntries(this.#w)
+    const watermark = how.isFlush ? '' : minimumWatermark(fields)
+    const isBrought = watermark !== '' && how.brought !== undefined && watermark <= how.brought.stamp
     this.#bus.push({
       id,
       nonce,
       predecessor,
       fences,
-      watermark: how.isFlush ? '' : minimumWatermark(fields),
+      watermark,
       echo: how.isFlush ? '' : minimumEcho(fields),
+      lsn: isBrought ? (how.brought?.lsn ?? '') : '',
     })
     if (this.#bus.length > this.#busMaxEntries) this.#bus.shift()
     this.#w.set('last', nonce)

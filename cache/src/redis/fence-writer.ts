@@ -54,7 +54,8 @@ class RedisFenceWriter implements FenceWriter {
 
   async advance(batch: AdvanceBatch): Promise<AdvanceReply> {
     const { greatest, raises } = planAdvance(batch)
-    const { watermark, plain = [] } = batch
+    const { plain = [] } = batch
+    const { lsn, told } = wordsOf(batch.watermark)
     assertPlain(plain)
     const keys = [this.#keys.watermark, this.#keys.bus]
     for (const { tag } of plain) keys.push(this.#keys.fence(tag), this.#keys.value(tag), this.#keys.lease(tag))
@@ -65,11 +66,10 @@ class RedisFenceWriter implements FenceWriter {
       this.#nonce(),
       JSON.stringify(batch.fences),
       greatest,
-      watermark?.stamp ?? '',
-      watermark?.echo ?? '',
-      watermark?.partitions ?? '',
+      ...told,
       this.#busMaxEntries,
       this.#shortFenceMs,
+      lsn,
       raises.size,
       ...[...raises].flat(),
       ...plain.map(({ stamp }) => stamp),
@@ -99,6 +99,12 @@ class RedisFenceWriter implements FenceWriter {
   async redisTimeUs(): Promise<bigint> {
     return timeOf(await runOne(this.#redis, ['time']))
   }
+}
+
+/** The watermark of a batch as ADVANCE takes it. */
+function wordsOf(watermark: AdvanceBatch['watermark']): { lsn: string; told: (string | number)[] } {
+  if (!watermark) return { lsn: '', told: ['', '', ''] }
+  return { lsn: watermark.lsn ?? '', told: [watermark.stamp, watermark.echo, watermark.partitions] }
 }
 
 /** Creates the writer's half of the fence protocol over a Redis ≥ 7 client, which stays the caller's. */

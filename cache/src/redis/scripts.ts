@@ -90,15 +90,16 @@ return redis.call('DEL', KEYS[1])
 
 /**
  * KEYS w, bus, then fence, value, lease of each tag to raise first; ARGV partition, from, to, nonce, fences as JSON,
- * greatest stamp of them or '', watermark stamp or '', echo, partition count or '', longest bus, shortMs, number of
- * classes, pairs of (field of `w`, stamp) for classes and `*`, then W of each tag.
+ * greatest stamp of them or '', watermark stamp or '', echo, partition count or '', longest bus, shortMs, LSN of the watermark or '',
+ * number of classes, pairs of (field of `w`, stamp) for classes and `*`, then W of each tag. The entry carries the LSN only
+ * where the watermark it tells is not newer than the one the LSN belongs to.
  * Stamps of an older generation fence nothing here, so a watermark of one vouches for nothing: it is passed over, and
  * the newer generation is answered behind the id.
  */
 export const ADVANCE = script(`
 #!lua flags=allow-oom
 ${RAISE_FENCE}
-local behind = 12 + 2 * ARGV[12]
+local behind = 13 + 2 * ARGV[13]
 for i = 1, #ARGV - behind do
   fence(KEYS[3 * i], KEYS[3 * i + 1], KEYS[3 * i + 2], ARGV[11], ARGV[4] .. '.' .. i, ARGV[behind + i])
 end
@@ -119,7 +120,7 @@ local newest, epoch = ARGV[6], redis.call('HGET', w, '*'):sub(1, 8)
 if newest < ARGV[7] then newest = ARGV[7] end
 local isOutdated = newest ~= '' and newest:sub(1, 8) < epoch
 if ARGV[6] ~= '' then raise('max', ARGV[6]) end
-for i = 13, behind, 2 do raise(ARGV[i], ARGV[i + 1]) end
+for i = 14, behind, 2 do raise(ARGV[i], ARGV[i + 1]) end
 if ARGV[7] ~= '' and ARGV[7]:sub(1, 8) >= epoch then
   raise('m:' .. ARGV[1], ARGV[7])
   local echo = tonumber(redis.call('HGET', w, 'r:' .. ARGV[1]) or '')
@@ -136,8 +137,9 @@ for i = 0, count - 1 do
   if not oldest or r == '' or (oldest ~= '' and tonumber(r) < tonumber(oldest)) then oldest = r end
 end
 local last = redis.call('HGET', w, 'last')
+local lsn = watermark ~= '' and watermark <= ARGV[7] and ARGV[12] or ''
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[10], '*',
-  'n', ARGV[4], 'p', last, 'f', ARGV[5], 'm', watermark, 'r', oldest)
+  'n', ARGV[4], 'p', last, 'f', ARGV[5], 'm', watermark, 'r', oldest, 'l', lsn)
 redis.call('HSET', w, 'last', ARGV[4], 'id', id, 'm', watermark)
 return {'applied', id, isOutdated and redis.call('HGET', w, 'g') or ''}
 `)

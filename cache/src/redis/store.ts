@@ -257,6 +257,7 @@ function messageOf(id: string, words: readonly string[]): BusMessage {
     fences: JSON.parse(fields['f'] ?? '[]') as BusFence[],
     watermark: (fields['m'] ?? '') as Stamp | '',
     echo: fields['r'] ?? '',
+    lsn: fields['l'] ?? '',
   }
 }
 

@@ -1,7 +1,7 @@
 import { clockOf, stampOf, type BusFence, type Stamp, type Tag } from '@lockstep/schemas'
 import type { Redis } from 'ioredis'
 import { isCoarse } from '../advance-plan.ts'
-import type { FenceWriter } from '../fence-writer.ts'
+import type { AppliedWatermark, FenceWriter } from '../fence-writer.ts'
 import { createFenceWriter } from '../redis/fence-writer.ts'
 
 /** How a test pipeline behaves. */
@@ -56,12 +56,12 @@ export class TestPipeline {
   }
 
   /** Sends one watermark through every partition: everything committed so far is applied, as of Redis time now. */
-  heartbeat(): Promise<void> {
+  heartbeat(lsn?: string): Promise<void> {
     return this.#inTurn(async () => {
       const echo = (await this.writer.redisTimeUs()).toString()
       const stamp = this.stamp
       for (let partition = 0; partition < this.#partitions; partition++) {
-        await this.#advance(partition, [], { stamp, echo, partitions: this.#partitions })
+        await this.#advance(partition, [], { stamp, echo, partitions: this.#partitions, lsn })
       }
     })
   }
@@ -111,11 +111,7 @@ export class TestPipeline {
     await this.#turn.catch(() => undefined)
   }
 
-  async #advance(
-    partition: number,
-    fences: readonly BusFence[],
-    watermark?: { stamp: Stamp; echo: string; partitions: number },
-  ): Promise<string> {
+  async #advance(partition: number, fences: readonly BusFence[], watermark?: AppliedWatermark): Promise<string> {
     const from = this.#next[partition] ?? 0n
     const reply = await this.writer.advance({ partition, from, to: from + 1n, fences, watermark })
     if (reply.kind === 'stands') {

@@ -131,7 +131,7 @@ export class MemoryFenceWriter implements FenceWriter {
     const marks = Array.from({ length: w.partitions }, (_, partition) => w.watermarks.get(partition))
     const m = leastOf(marks.map((mark) => mark?.stamp ?? ''))
     const r = leastOf(marks.map((mark) => mark?.echo ?? ''))
-    this.state.bus.push({ id, entry: { n: nonce, p: w.lastNonce, f, m, r } })
+    this.state.bus.push({ id, entry: { n: nonce, p: w.lastNonce, f, m, r, l: '' } })
     w.lastNonce = nonce
     this.onAppend?.()
     return id
