@@ -23,7 +23,7 @@ const EXIT_CONFIG = 78
 const ANSWER_MS = 10_000
 // What a watchdog needs after the process it watched is gone.
 const CLEAN_UP_MS = 5_000
-const SHOP_RULES = fileURLToPath(new URL('../api/lockstep.rules.yaml', import.meta.url))
+const SHOP_RULES = fileURLToPath(new URL('./shop.rules.yaml', import.meta.url))
 
 let postgres: PostgresServer
 let redis: RedisServer

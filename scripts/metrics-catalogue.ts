@@ -1,4 +1,4 @@
-import { createApiMetrics, createProtectionMetrics } from '@lockstep/api'
+import { createApiMetrics, createProtectionMetrics, createReplicaMetrics, createWorkerMetrics } from '@lockstep/api'
 import { CACHE_METRICS } from '@lockstep/cache'
 import { createJournalMetrics, createPurgerMetrics } from '@lockstep/cdn-purger'
 import { createConnectorMetrics } from '@lockstep/connector'
@@ -13,6 +13,14 @@ export const METRICS: readonly (readonly [room: string, rows: readonly MetricRow
     'cdn-purger',
     describeMetrics((registry) => [createPurgerMetrics(registry, systemTime), createJournalMetrics(registry)]),
   ],
-  ['api', describeMetrics((registry) => [createApiMetrics(registry), createProtectionMetrics(registry)])],
+  [
+    'api',
+    describeMetrics((registry) => [
+      createApiMetrics(registry),
+      createProtectionMetrics(registry),
+      createReplicaMetrics(registry),
+    ]),
+  ],
+  ['shop-worker', describeMetrics((registry) => createWorkerMetrics(registry))],
   ['cache, in every process that uses it', CACHE_METRICS.map((row) => ({ ...row, buckets: [] }))],
 ]

@@ -296,7 +296,9 @@ describe('api/app', () => {
       const response = await one.app.inject({ method, url, ...(method === 'DELETE' ? {} : { payload: lamp }) })
       expect(response.statusCode).toBeLessThan(300)
       expect(response.headers['lockstep-token']).toBe(signToken(world.pipeline.stamp, SECRET))
-      expect(response.headers).not.toHaveProperty('set-cookie')
+      expect(response.headers['set-cookie']).toBe(
+        `lockstep-token=${response.headers['lockstep-token'] as string}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax`,
+      )
       expect(one.cache.newestStamp()).toBe(world.pipeline.stamp)
     })
 

@@ -7,6 +7,7 @@ import { answerFailure, handleProblems } from './problem.ts'
 import { readRoutes } from './routes/reads.ts'
 import { writeRoutes, type WriteDeps } from './routes/writes.ts'
 import type { ShopEntries } from './entries.ts'
+import type { ShopModule } from './modules.ts'
 import type { RecentChanges } from './ports.ts'
 import { compileValidator } from './validation.ts'
 
@@ -17,7 +18,8 @@ export interface AppOptions extends WriteDeps {
   readonly log: Logger
   /** Takes every answered request: labels `route` and `status_class`. */
   readonly requests?: Histogram | undefined
-  readonly edgeTtlSeconds: number
+  /** Routes of the other patterns. */
+  readonly modules?: readonly ShopModule[] | undefined
   readonly reboundMs: number
   /** Addresses whose X-Forwarded headers are believed; false for none. */
   readonly trustProxy: string | false
@@ -68,6 +70,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   if (options.limits) limitRoutes(app, options.limits)
   readRoutes(app, options)
   writeRoutes(app, options)
+  for (const addRoutes of options.modules ?? []) addRoutes(app)
   return app
 }
 

@@ -18,6 +18,9 @@ const read = async (api: RunningApi, path: string, headers: Record<string, strin
   const response = await fetch(api.url + path, { headers })
   return { response, body: (await response.json()) as Record<string, unknown> & { items: { id: number }[] } }
 }
+/** Row 1 as the log tells it, under a name that stays. */
+const lamp = { id: '1', category_id: '1', name: 'Product 1' }
+
 const change = (api: RunningApi, id: number, body: object, method = 'PUT') =>
   fetch(`${api.url}/products/${id}`, {
     method,
@@ -78,7 +81,7 @@ describe('api on Postgres and Redis', () => {
   test('the admin port tells layers, commit-to-L1 times and counters', async () => {
     await read(one, '/products/1')
     await read(one, '/products/1')
-    await scene.deliver('update', { id: '1', category_id: '1' }, { id: '1', category_id: '1' })
+    await scene.deliver('update', lamp, lamp)
     await waitFor(() => Object.keys(one.status().commitToL1.counts).length > 0, DEADLINE_MS)
     const metrics = await (await fetch(`${one.adminUrl}/metrics`)).text()
     expect(metrics).toContain('lockstep_cache_requests_total{layer="l1",outcome="hit"} 1')

@@ -7,23 +7,36 @@ import {
   startAdminServer,
   systemTime,
   type AdminServer,
-  type ConfigOf,
+  type EventLog,
   type Logger,
   type MetricsRegistry,
 } from '@lockstep/runtime'
 import type { FastifyInstance } from 'fastify'
-import { openShop, type Shop } from './adapters/pg-shop.ts'
+import { openDatabase } from './adapters/pg-database.ts'
+import { shopReads, shopWrites } from './adapters/pg-shop.ts'
 import { buildApp } from './app.ts'
-import { API_OPTIONS } from './config.ts'
+import { API_OPTIONS, type ApiConfig } from './config.ts'
 import { createDegradationLog } from './degradation-log.ts'
 import { defineEntries } from './entries.ts'
+import type { Database } from './database.ts'
 import { fail } from './errors.ts'
 import { createProtectionMetrics } from './metrics.ts'
 import { openLimits, type OpenLimits } from './compose-limits.ts'
+import type { ModuleDeps, ShopModule } from './modules.ts'
+import { cartRoutes } from './carts/routes.ts'
+import { orderRoutes } from './orders/routes.ts'
+import { viewRoutes } from './view-counters/routes.ts'
+import { bestsellerRoutes } from './bestsellers/routes.ts'
+import type { ModelReader } from './bestsellers/read-model.ts'
+import { composeLog } from './worker/compose-log.ts'
+import { openReadModel, type RedisReadModel } from './adapters/redis-read-model.ts'
+import { priceRoutes } from './prices/routes.ts'
+import { composeSource, type ComposedSource } from './replicas/compose-replicas.ts'
+import { mapSource } from './replicas/read-source.ts'
+import { reviewRoutes } from './reviews/routes.ts'
+import { searchRoutes } from './search/routes.ts'
+import { stockRoutes } from './stock/routes.ts'
 import { observeProcess, type ApiStatus, type Observer } from './status.ts'
-
-/** The values of the API's options. */
-export type ApiConfig = ConfigOf<typeof API_OPTIONS>
 
 /** A running API process. */
 export interface RunningApi {
@@ -38,23 +51,32 @@ export interface RunningApi {
 export interface ApiDeps {
   readonly log?: Logger | undefined
   readonly metrics?: MetricsRegistry | undefined
+  /** Switches protections off so that tests can show what each of them holds. Never for production. */
+  readonly unsafe?: { readonly unsafeTrustReplicas?: boolean | undefined } | undefined
 }
+
+// A reader of the bestsellers waits no longer for Redis than one of the cache does.
+const READ_MODEL_TIMEOUT_MS = 100
 
 /** Starts the API; it serves at once, also while Redis or Postgres are away. @throws LockstepError where a port is taken. */
 export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<RunningApi> {
   const log = deps.log ?? createLogger({ service: 'api' })
   if (config.tokenSecret === API_OPTIONS.tokenSecret.default)
     log.warn({}, 'tokens are signed with the demo secret: set LOCKSTEP_TOKEN_SECRET')
-  const shop = openShop({
+  const database = openDatabase({
     databaseUrl: config.databaseUrl,
     maxConnections: config.databaseConnections,
     statementTimeoutMs: config.statementTimeoutMs,
   })
   const cache = openCache(config, log)
-  const registry = deps.metrics ?? createMetrics()
-  const observer = observeProcess({ cache, pool: () => shop.use(), registry, time: systemTime })
-  const limits = openLimits(config, createProtectionMetrics(registry).refused)
-  const app = await appOf(config, { cache, shop, log, limits, observer })
+  const metrics = deps.metrics ?? createMetrics()
+  const observer = observeProcess({ cache, pool: () => database.use(), registry: metrics, time: systemTime })
+  const limits = openLimits(config, createProtectionMetrics(metrics).refused)
+  const replicas = composeSource(config, { cache, database, log, metrics, ...deps.unsafe })
+  const queue = await composeLog(config, { logger: log, metrics })
+  const model = openModel(config)
+  const parts = { cache, database, log, model, limits, observer }
+  const app = await appOf(config, { ...parts, source: replicas.source, queue: queue.log })
   let admin: AdminServer | undefined
   let isListening = false
   let stopping: Promise<void> | undefined
@@ -62,7 +84,9 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
     await app.close()
     limits.close()
     await cache.stop()
-    await shop.close()
+    model.close()
+    await queue.close()
+    await Promise.all([database.close(), replicas.close()])
     await admin?.close()
   }
   const stop = (): Promise<void> => (stopping ??= stopAll())
@@ -89,6 +113,11 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
   }
 }
 
+function openModel({ redisUrl: url, namespace }: ApiConfig): RedisReadModel {
+  // Every reader is told itself when it fails.
+  return openReadModel({ url, namespace, commandTimeoutMs: READ_MODEL_TIMEOUT_MS, failed: () => undefined })
+}
+
 function openCache(config: ApiConfig, log: Logger): Cache {
   return createCache({
     redis: { url: config.redisUrl },
@@ -105,20 +134,34 @@ function openCache(config: ApiConfig, log: Logger): Cache {
   })
 }
 
+/** What the application reads and writes. */
 interface AppParts {
   readonly cache: Cache
-  readonly shop: Shop
+  readonly database: Database
+  readonly source: ComposedSource['source']
   readonly log: Logger
+  /** Takes views and orders. */
+  readonly queue: EventLog
+  readonly model: ModelReader
   readonly limits: OpenLimits
   readonly observer: Observer
 }
 
-function appOf(config: ApiConfig, { observer, ...parts }: AppParts): Promise<FastifyInstance> {
+function appOf(
+  config: ApiConfig,
+  { cache, database, source, log, queue, model, limits, observer }: AppParts,
+): Promise<FastifyInstance> {
+  const reads = { cache, source, ttlMs: config.ttlMs }
+  const { tokenSecret, edgeTtlSeconds } = config
   return buildApp({
-    ...parts,
+    cache,
+    log,
+    limits,
     requests: observer.requests,
-    recent: parts.shop,
-    entries: defineEntries(parts.cache, parts.shop, config.ttlMs),
+    shop: shopWrites(database),
+    recent: shopReads(database),
+    entries: defineEntries({ ...reads, source: mapSource(reads.source, shopReads) }),
+    modules: modulesOf({ cache, database, reads, tokenSecret, edgeTtlSeconds, log: queue, model }),
     tokenSecret: config.tokenSecret,
     edgeTtlSeconds: config.edgeTtlSeconds,
     reboundMs: config.reboundMs,
@@ -126,6 +169,21 @@ function appOf(config: ApiConfig, { observer, ...parts }: AppParts): Promise<Fas
     maxEventLoopDelayMs: config.maxEventLoopDelayMs,
     maxEventLoopUtilization: config.maxEventLoopUtilization,
   })
+}
+
+/** Every pattern that has routes of its own. */
+function modulesOf(deps: ModuleDeps & { readonly log: EventLog; readonly model: ModelReader }): ShopModule[] {
+  const all = [
+    reviewRoutes,
+    priceRoutes,
+    stockRoutes,
+    searchRoutes,
+    cartRoutes,
+    orderRoutes,
+    viewRoutes,
+    bestsellerRoutes,
+  ]
+  return all.map((routesOf) => routesOf(deps))
 }
 
 async function listen(app: FastifyInstance, { host, port }: ApiConfig): Promise<string> {

@@ -1,3 +1,4 @@
+import type { ConfigOf } from '@lockstep/runtime'
 import { Type } from 'typebox'
 
 /** Options of the demo API. The defaults run the compose stack unchanged. */
@@ -33,6 +34,20 @@ export const API_OPTIONS = {
     secret: true,
     desc: 'The primary that the API reads and writes.',
   },
+  replicaUrls: {
+    env: 'LOCKSTEP_API_REPLICA_URLS',
+    type: Type.String(),
+    default: '',
+    secret: true,
+    desc: 'Hot standbys of the primary, separated by commas, each reached directly; empty reads the primary only.',
+  },
+  replicaMaxLagMs: {
+    env: 'LOCKSTEP_API_REPLICA_MAX_LAG_MS',
+    type: Type.Integer({ minimum: 0 }),
+    default: 1000,
+    unit: 'ms',
+    desc: 'Lag above which a standby is not read; never more than half of the contract.',
+  },
   databaseConnections: {
     env: 'LOCKSTEP_API_DATABASE_CONNECTIONS',
     type: Type.Integer({ minimum: 1, maximum: 500 }),
@@ -52,6 +67,12 @@ export const API_OPTIONS = {
     default: 'redis://redis:6379',
     secret: true,
     desc: 'Redis that holds values, fences and the bus; also redis+sentinel://HOST:PORT,HOST:PORT/MASTER or redis+cluster://HOST:PORT,HOST:PORT.',
+  },
+  kafkaBrokers: {
+    env: 'LOCKSTEP_KAFKA_BROKERS',
+    type: Type.Array(Type.String({ minLength: 1 })),
+    default: [] as string[],
+    desc: 'Brokers that take views and orders, host:port separated by commas; none keeps them in this process, which then works them off too.',
   },
   namespace: {
     env: 'LOCKSTEP_NAMESPACE',
@@ -151,3 +172,6 @@ export const API_OPTIONS = {
     desc: 'Logins of one client address in any minute, and as many for one account; 0 for no limit. While Redis is away nobody logs in.',
   },
 } as const
+
+/** The values of the API's options. */
+export type ApiConfig = ConfigOf<typeof API_OPTIONS>

@@ -1,6 +1,17 @@
 import type { CacheStats } from '@lockstep/cache'
 import { evictionHistogram, type Counter, type Histogram, type MetricsRegistry } from '@lockstep/runtime'
 import type { PoolUse } from './ports.ts'
+import type { Choice } from './replicas/replica-source.ts'
+
+/** Counts where loads read: at a standby, or at the primary and why. */
+export function createReplicaMetrics(registry: MetricsRegistry): (choice: Choice) => void {
+  const loads = registry.counter(
+    'lockstep_api_replica_loads_total',
+    'Loads where standbys are set: `replica` = read there; else at the primary, and why.',
+    ['outcome'],
+  )
+  return (outcome) => loads.inc({ outcome })
+}
 
 /** Every instrument of the API. What the cache counts itself is written by `prometheusText` of the library. */
 export interface ApiMetrics {

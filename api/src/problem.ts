@@ -17,6 +17,11 @@ export function sendProblem(reply: FastifyReply, status: number, detail?: string
     .send(problemOf(status, detail))
 }
 
+/** A missing thing is an answer like any other: tagged and cacheable, so that its INSERT purges it. */
+export function sendMissing(reply: FastifyReply, detail: string): FastifyReply {
+  return reply.code(404).type('application/problem+json').send(problemOf(404, detail))
+}
+
 // Long enough for a burst to drain or a connection to come back, short enough not to be noticed.
 const RETRY_AFTER_SECONDS = 1
 
@@ -24,7 +29,7 @@ const RETRY_AFTER_SECONDS = 1
 function statusOf(error: FastifyError): number {
   if (error.statusCode !== undefined && error.statusCode >= 400) return error.statusCode
   const { code } = error
-  if (code === 'LOCKSTEP_API_UNKNOWN_CATEGORY') return 422
+  if (code === 'LOCKSTEP_API_UNKNOWN_CATEGORY' || code === 'LOCKSTEP_API_UNKNOWN_PRODUCT') return 422
   const isOurs = typeof code === 'string' && code.startsWith('LOCKSTEP_')
   const canRetry = isOurs && ['transient', 'aborted'].includes(dispositionOf(error))
   return canRetry ? 503 : 500

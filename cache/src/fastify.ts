@@ -22,7 +22,7 @@ export interface FastifyLockstepOptions {
   readonly reboundMs?: number | undefined
   /** Which headers carry the tags: `surrogate-key` (Fastly, Varnish), `cache-tag` (Cloudflare, Akamai). Default the first. */
   readonly tagHeaders?: readonly TagHeader[] | undefined
-  /** Verifies `Lockstep-Token` of requests; without it tokens are ignored. */
+  /** Verifies tokens of requests (header `Lockstep-Token`, cookie `lockstep-token`); without it they are ignored. */
   readonly tokenSecret?: string | undefined
 }
 
@@ -252,6 +252,15 @@ function renderOnce(route: RouteOptions): void {
 
 const isObject = (payload: unknown): payload is object => typeof payload === 'object' && payload !== null
 
+const TOKEN_COOKIE = /(?:^|;) *lockstep-token=([^; ]+)/
+
+/** The token as the request carries it: the header, or for browsers the cookie of that name. */
+function tokenTextOf({ headers }: FastifyRequest): string | undefined {
+  const header = headers['lockstep-token']
+  if (typeof header === 'string') return header
+  return headers.cookie === undefined ? undefined : TOKEN_COOKIE.exec(headers.cookie)?.[1]
+}
+
 /**
  * Gives every answer the headers that keep caches before the service in step: surrogate keys, an edge lifetime that shrinks
  * while anything is doubtful, a strong ETag, and no storing at all for personal answers and errors. Handlers read through
@@ -261,11 +270,9 @@ export const fastifyLockstep: FastifyPluginCallback<FastifyLockstepOptions> = (a
   app.decorateRequest('lockstep')
   app.addHook('onRoute', renderOnce)
   app.addHook('onRequest', (request, _reply, next) => {
-    const header = request.headers['lockstep-token']
+    const text = tokenTextOf(request)
     const secret = options.tokenSecret
-    request.lockstep = new Reads(
-      secret !== undefined && typeof header === 'string' ? verifyToken(header, secret) : null,
-    )
+    request.lockstep = new Reads(secret !== undefined && text !== undefined ? verifyToken(text, secret) : null)
     next()
   })
   app.addHook('onSend', (request, reply, payload, next) => {

@@ -3,16 +3,17 @@ import pg from 'pg'
 import { clockOf, parseSnapshot } from '@lockstep/schemas'
 import { createDatabase } from '../testing/scene.ts'
 import { registerShopContract } from '../testing/shop-contract.ts'
-import { openShop, type Shop } from './pg-shop.ts'
+import { openDatabase } from './pg-database.ts'
+import { shopReads, shopWrites } from './pg-shop.ts'
 import { seedShop } from './seed.ts'
 
-const opened: Shop[] = []
-afterAll(() => Promise.all(opened.map((shop) => shop.close())))
+const opened: { close(): Promise<void> }[] = []
+afterAll(() => Promise.all(opened.map((database) => database.close())))
 
-function open(databaseUrl: string, statementTimeoutMs = 5_000): Shop {
-  const shop = openShop({ databaseUrl, maxConnections: 2, statementTimeoutMs })
-  opened.push(shop)
-  return shop
+function open(databaseUrl: string, statementTimeoutMs = 5_000) {
+  const database = openDatabase({ databaseUrl, maxConnections: 2, statementTimeoutMs })
+  opened.push(database)
+  return { ...shopReads(database), ...shopWrites(database) }
 }
 
 async function seeded(counts = { products: 0, categories: 2 }): Promise<string> {
@@ -48,10 +49,10 @@ describe('api/pg-shop', () => {
     expect(await query(one, ALL)).toHaveLength(101)
   })
 
-  test('the replica identity of products carries the category', async () => {
+  test('the replica identity of products carries the category and the name', async () => {
     const columns = `select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
       where i.indrelid = 'products'::regclass and i.indisreplident order by 1`
-    expect(await query(await seeded(), columns)).toEqual([['category_id'], ['id']])
+    expect(await query(await seeded(), columns)).toEqual([['category_id'], ['id'], ['name']])
   })
 
   test('the clock of a write is not above that of a snapshot taken later', async () => {

@@ -1,10 +1,12 @@
-import { clockOf, parseSnapshot } from '@lockstep/schemas'
-import pg from 'pg'
+import type { Database, Sql } from '../database.ts'
 import { fail } from '../errors.ts'
-import type { Category, PoolUse, Product, RecentChanges, ShopReads, ShopWrites, Written } from '../ports.ts'
+import type { Category, Product, RecentChanges, ShopReads, ShopWrites } from '../ports.ts'
 
-// float8 carries every id that JSON can, where int4 would overflow; text keeps the microseconds that a Date drops.
-const COLUMNS = `id::float8 as id, name, price_cents as "priceCents", category_id::float8 as "categoryId", version,
+/**
+ * Columns of a product, as `Product` names them. float8 carries every id that JSON can, where int4 would overflow; text keeps
+ * the microseconds that a Date drops.
+ */
+export const COLUMNS = `id::float8 as id, name, price_cents as "priceCents", category_id::float8 as "categoryId", version,
   to_char(updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "updatedAt"`
 
 /** Notes the editor $N of what `written` holds, in the statement that writes it. */
@@ -27,68 +29,8 @@ const UPDATE = `with written as (
 const CHANGED_BY = `select ${COLUMNS} from public.edits join public.products on id = product_id
   where editor = $1 order by edited_at desc, id desc limit $2`
 
-const FOREIGN_KEY_VIOLATION = '23503'
-// SQLSTATE classes: connection exception, insufficient resources, operator intervention (shutdown, statement timeout).
-const UNAVAILABLE = /^(?:08|53|57)/
-// A statement that the server should have ended by now: the network is gone.
-const NETWORK_GRACE_MS = 1_000
-
-/** Options of the pool. The admission limit of the cache stands before it; this bound is the last line. */
-export interface ShopPoolOptions {
-  readonly databaseUrl: string
-  readonly maxConnections: number
-  /** Longest statement, and longest wait for a connection, ms. */
-  readonly statementTimeoutMs: number
-}
-
-/** The shop's database. */
-export interface Shop extends ShopReads, ShopWrites, RecentChanges {
-  use(): PoolUse
-  /** Waits for running statements. */
-  close(): Promise<void>
-}
-
-/** Opens the shop's database. Connections are made on demand. */
-export function openShop(options: ShopPoolOptions): Shop {
-  const pool = new pg.Pool({
-    connectionString: options.databaseUrl,
-    max: options.maxConnections,
-    statement_timeout: options.statementTimeoutMs,
-    query_timeout: options.statementTimeoutMs + NETWORK_GRACE_MS,
-    connectionTimeoutMillis: options.statementTimeoutMs,
-    keepAlive: true,
-    application_name: 'lockstep-api',
-  })
-  // An idle connection that breaks is replaced on demand; the statement that needs one reports its own failure.
-  pool.on('error', () => undefined)
-  const use = (): PoolUse => ({
-    total: pool.totalCount,
-    idle: pool.idleCount,
-    waiting: pool.waitingCount,
-    limit: options.maxConnections,
-  })
-  return { ...reads(pool), ...writes(pool), use, close: () => pool.end() }
-}
-
-/** Says what a failure of the driver means. */
-function classify(cause: unknown): unknown {
-  if (!(cause instanceof pg.DatabaseError)) return fail('LOCKSTEP_API_DATABASE_UNREACHABLE', {}, cause)
-  if (cause.code === FOREIGN_KEY_VIOLATION) return fail('LOCKSTEP_API_UNKNOWN_CATEGORY', {}, cause)
-  return UNAVAILABLE.test(cause.code ?? '') ? fail('LOCKSTEP_API_DATABASE_UNREACHABLE', {}, cause) : cause
-}
-
-function reads(pool: pg.Pool): ShopReads & RecentChanges {
-  const rows = async <T extends pg.QueryResultRow>(
-    name: string,
-    text: string,
-    values: unknown[] = [],
-  ): Promise<T[]> => {
-    try {
-      return (await pool.query<T>({ name, text, values })).rows
-    } catch (cause) {
-      throw classify(cause)
-    }
-  }
+/** Reads of the shop on a pool, or on one connection of a replica. */
+export function shopReads({ rows }: Sql): ShopReads & RecentChanges {
   return {
     async product(id) {
       const [row] = await rows<Product>('product', `select ${COLUMNS} from public.products where id = $1`, [id])
@@ -107,34 +49,16 @@ function reads(pool: pg.Pool): ShopReads & RecentChanges {
   }
 }
 
-function writes(pool: pg.Pool): ShopWrites {
-  const write = async <T extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<Written<T> | null> => {
-    const client = await pool.connect().catch((cause: unknown) => {
-      throw classify(cause)
-    })
-    let isBroken = false
-    try {
-      // One statement is one transaction; the snapshot is taken after its commit, so it sees the write.
-      const row = (await client.query<T>(text, values)).rows[0]
-      if (!row) return null
-      const snapshot = await client.query<{ s: string }>('select pg_current_snapshot()::text as s')
-      return { row, clock: clockOf(parseSnapshot(snapshot.rows[0]?.s ?? '')) }
-    } catch (cause) {
-      // What the server did not refuse may still be running there: nobody else may get this connection.
-      isBroken = !(cause instanceof pg.DatabaseError)
-      throw classify(cause)
-    } finally {
-      client.release(isBroken)
-    }
-  }
+/** Writes of the shop, on the primary. */
+export function shopWrites(database: Database): ShopWrites {
   return {
     async create({ name, priceCents, categoryId }, editor) {
-      const written = await write<Product>(CREATE, [name, priceCents, categoryId, editor])
+      const written = await database.write<Product>(CREATE, [name, priceCents, categoryId, editor])
       if (!written) throw fail('LOCKSTEP_API_NOT_WRITTEN')
       return written
     },
     update: (id, { name = null, priceCents = null, categoryId = null }, editor) =>
-      write<Product>(UPDATE, [id, name, priceCents, categoryId, editor]),
-    remove: (id) => write('delete from public.products where id = $1 returning id::float8 as id', [id]),
+      database.write<Product>(UPDATE, [id, name, priceCents, categoryId, editor]),
+    remove: (id) => database.write('delete from public.products where id = $1 returning id::float8 as id', [id]),
   }
 }

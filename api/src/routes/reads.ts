@@ -1,9 +1,9 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { editorOf } from '../editor.ts'
 import type { ShopEntries } from '../entries.ts'
 import type { RecentChanges } from '../ports.ts'
-import { problemOf, sendProblem } from '../problem.ts'
+import { sendMissing, sendProblem } from '../problem.ts'
 import { CategoryList, IdParams, ListQuery, NoQuery, PROBLEMS, ProductBody, ProductList } from './schemas.ts'
 
 /** What reading routes need. */
@@ -52,9 +52,4 @@ export function readRoutes(app: FastifyInstance, { entries, recent }: ReadDeps):
       return { items: await recent.changedBy(editor, DEFAULT_LIMIT) }
     },
   )
-}
-
-/** A missing thing is an answer like any other: tagged and cacheable, so that its INSERT purges it. */
-function sendMissing(reply: FastifyReply, detail: string): FastifyReply {
-  return reply.code(404).type('application/problem+json').send(problemOf(404, detail))
 }

@@ -21,8 +21,8 @@ export const CategoryList = Type.Object({
   items: Type.Array(Type.Object({ id: Type.Integer(), name: Type.String() })),
 })
 
-// Largest id that JavaScript, JSON and int8 agree on.
-const id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
+/** Accepts an id: the largest is what JavaScript, JSON and int8 agree on. */
+export const id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
 
 /** Accepts an id in the path. */
 export const IdParams = Type.Object({ id }, strict)
@@ -33,9 +33,13 @@ export const NoQuery = Type.Object({}, strict)
 /** Accepts the length of a list. */
 export const ListQuery = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })) }, strict)
 
-// No control characters: Postgres refuses NUL, and no name needs the others.
-const name = Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
-const priceCents = Type.Integer({ minimum: 0, maximum: 100_000_000 })
+/** Accepts text without control characters: Postgres refuses NUL, and no name needs the others. */
+export const text = (maxLength: number) =>
+  Type.String({ minLength: 1, maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
+
+const name = text(200)
+/** Accepts a price. */
+export const priceCents = Type.Integer({ minimum: 0, maximum: 100_000_000 })
 
 /** Accepts a new product. */
 export const NewProductBody = Type.Object({ name, priceCents, categoryId: id }, strict)

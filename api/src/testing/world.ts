@@ -13,6 +13,7 @@ import { parseClock, type Stamp } from '@lockstep/schemas'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
 import { defineEntries } from '../entries.ts'
+import { primaryOnly } from '../replicas/read-source.ts'
 import { MemoryShop } from './memory-shop.ts'
 
 /** Signs the tokens of every process of a world. */
@@ -72,7 +73,7 @@ export class World {
       cache,
       shop: this.shop,
       recent: this.shop,
-      entries: defineEntries(cache, this.shop, TTL_MS),
+      entries: defineEntries({ cache, source: primaryOnly(this.shop), ttlMs: TTL_MS }),
       log: this.#log(),
       tokenSecret: SECRET,
       edgeTtlSeconds: EDGE_TTL_SECONDS,

@@ -1,0 +1,130 @@
+import { clockOf, parseSnapshot, type Clock } from '@lockstep/schemas'
+import pg from 'pg'
+import type { Database, Sql } from '../database.ts'
+import { fail } from '../errors.ts'
+import type { Written } from '../ports.ts'
+
+// SQLSTATE classes: connection exception, insufficient resources, operator intervention (shutdown, statement timeout).
+const UNAVAILABLE = /^(?:08|53|57)/
+// Serialization failure, deadlock, lock not available: the same transaction may succeed next time.
+const CONTENDED = new Set(['40001', '40P01', '55P03'])
+const FOREIGN_KEY_VIOLATION = '23503'
+// A statement that the server should have ended by now: the network is gone.
+const NETWORK_GRACE_MS = 1_000
+
+/** Options of a pool. The admission limit of the cache stands before it; this bound is the last line. */
+export interface PoolOptions {
+  readonly databaseUrl: string
+  readonly maxConnections: number
+  /** Longest statement, and longest wait for a connection, ms. */
+  readonly statementTimeoutMs: number
+  /** Name in pg_stat_activity. Default `lockstep-api`. */
+  readonly applicationName?: string | undefined
+}
+
+/** Opens a pool. Connections are made on demand. */
+export function openPool({ applicationName = 'lockstep-api', ...options }: PoolOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.databaseUrl,
+    max: options.maxConnections,
+    statement_timeout: options.statementTimeoutMs,
+    query_timeout: options.statementTimeoutMs + NETWORK_GRACE_MS,
+    connectionTimeoutMillis: options.statementTimeoutMs,
+    keepAlive: true,
+    application_name: applicationName,
+  })
+  // An idle connection that breaks is replaced on demand; the statement that needs one reports its own failure.
+  pool.on('error', () => undefined)
+  return pool
+}
+
+/** Opens the primary. */
+export function openDatabase(options: PoolOptions): Database {
+  const pool = openPool(options)
+  return {
+    ...sqlOf(pool),
+    write: (text, values) =>
+      withClient(pool, async (client) => {
+        // One statement is one transaction; the snapshot is taken after its commit, so it sees the write.
+        const row = (await client.query(text, [...values])).rows[0] as never
+        return row ? { row, clock: await clockAfter(client) } : null
+      }),
+    transact: <T>(work: (sql: Sql) => Promise<T>) =>
+      withClient(pool, async (client): Promise<Written<T>> => {
+        await client.query('begin')
+        try {
+          const row = await work(sqlOf(client))
+          await client.query('commit')
+          return { row, clock: await clockAfter(client) }
+        } catch (error) {
+          // Where this fails too the connection is broken, and what broke it is the first error.
+          await client.query('rollback').catch(() => undefined)
+          throw error
+        }
+      }),
+    use: () => ({
+      total: pool.totalCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+      limit: options.maxConnections,
+    }),
+    close: () => pool.end(),
+  }
+}
+
+/** Runs statements on a pool or on one connection. */
+export function sqlOf(client: Pick<pg.Pool, 'query'>): Sql {
+  return {
+    rows: async <T extends object>(name: string, text: string, values: readonly unknown[] = []): Promise<T[]> => {
+      try {
+        return (await client.query({ name, text, values: [...values] })).rows as T[]
+      } catch (cause) {
+        throw classify(cause)
+      }
+    },
+  }
+}
+
+/** Lends a connection; one whose fate is unknown is given to nobody else. */
+export async function withClient<T>(pool: pg.Pool, use: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect().catch((cause: unknown) => {
+    throw classify(cause)
+  })
+  let isBroken = false
+  try {
+    return await use(client)
+  } catch (cause) {
+    const error = classify(cause)
+    // What the server did not refuse may still be running there.
+    isBroken = isUnreachable(error) && !(cause instanceof pg.DatabaseError)
+    throw error
+  } finally {
+    client.release(isBroken)
+  }
+}
+
+async function clockAfter(client: pg.PoolClient): Promise<Clock> {
+  const snapshot = await client.query<{ s: string }>('select pg_current_snapshot()::text as s')
+  return clockOf(parseSnapshot(snapshot.rows[0]?.s ?? ''))
+}
+
+function isUnreachable(error: unknown): boolean {
+  return (error as { code?: unknown }).code === 'LOCKSTEP_API_DATABASE_UNREACHABLE'
+}
+
+/** Says what a failure of the driver means; what is ours already stays. */
+function classify(cause: unknown): unknown {
+  if (isOurs(cause)) return cause
+  if (!(cause instanceof pg.DatabaseError)) return fail('LOCKSTEP_API_DATABASE_UNREACHABLE', {}, cause)
+  if (cause.code === FOREIGN_KEY_VIOLATION) {
+    const isCategory = cause.constraint === 'products_category_id_fkey'
+    return fail(isCategory ? 'LOCKSTEP_API_UNKNOWN_CATEGORY' : 'LOCKSTEP_API_UNKNOWN_PRODUCT', {}, cause)
+  }
+  if (CONTENDED.has(cause.code ?? '')) return fail('LOCKSTEP_API_CONTENDED', {}, cause)
+  return UNAVAILABLE.test(cause.code ?? '') ? fail('LOCKSTEP_API_DATABASE_UNREACHABLE', {}, cause) : cause
+}
+
+function isOurs(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' && code.startsWith('LOCKSTEP_')
+}

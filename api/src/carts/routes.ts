@@ -1,0 +1,68 @@
+import { Type, type Static } from 'typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { editorOf } from '../editor.ts'
+import type { ModuleDeps, ShopModule } from '../modules.ts'
+import { sendProblem } from '../problem.ts'
+import { id, NoQuery, PROBLEMS } from '../routes/schemas.ts'
+
+const quantity = Type.Integer({ minimum: 0, maximum: 1_000 })
+const CartBody = Type.Object({
+  items: Type.Array(Type.Object({ productId: Type.Integer(), quantity: Type.Integer() })),
+})
+const CartParams = Type.Object({ productId: id }, { additionalProperties: false })
+const CartLine = Type.Object({ quantity }, { additionalProperties: false })
+
+const CART = `select product_id::float8 as "productId", quantity from public.carts where customer = $1 order by product_id`
+const PUT = `insert into public.carts (customer, product_id, quantity)
+  select $1, id, $3::int from public.products where id = $2
+  on conflict (customer, product_id) do update set quantity = excluded.quantity returning quantity`
+const REMOVE = `delete from public.carts where customer = $1 and product_id = $2 returning quantity`
+
+/** Answers who asks; without credentials refuses and answers null. */
+export function customerOf(request: FastifyRequest, reply: FastifyReply): string | null {
+  void reply.header('cache-control', 'private, no-store')
+  const customer = editorOf(request)
+  if (customer === null) {
+    void reply.header('www-authenticate', 'Bearer')
+    void sendProblem(reply, 401, 'send an Authorization header')
+  }
+  return customer
+}
+
+/** Personal answers: read past every cache on the primary, `private, no-store`, on no tag at all. */
+export function cartRoutes({ database }: ModuleDeps): ShopModule {
+  return (app) => {
+    app.get(
+      '/me/cart',
+      { schema: { querystring: NoQuery, response: { 200: CartBody, ...PROBLEMS } } },
+      async (request, reply) => {
+        const customer = customerOf(request, reply)
+        return customer === null ? reply : { items: await database.rows('cart', CART, [customer]) }
+      },
+    )
+    app.put<{ Params: Static<typeof CartParams>; Body: Static<typeof CartLine> }>(
+      '/me/cart/:productId',
+      {
+        schema: {
+          params: CartParams,
+          body: CartLine,
+          querystring: NoQuery,
+          response: { 200: CartBody, ...PROBLEMS },
+        },
+      },
+      async (request, reply) => {
+        const customer = customerOf(request, reply)
+        if (customer === null) return reply
+        const { productId } = request.params
+        const { quantity: count } = request.body
+        const done = await database.rows<{ quantity: number }>(
+          count === 0 ? 'cart-remove' : 'cart-put',
+          count === 0 ? REMOVE : PUT,
+          count === 0 ? [customer, productId] : [customer, productId, count],
+        )
+        if (done.length === 0 && count > 0) return sendProblem(reply, 404, `no product ${productId}`)
+        return { items: await database.rows('cart', CART, [customer]) }
+      },
+    )
+  }
+}
