@@ -1,7 +1,7 @@
 /** Writes the references in docs/ (options, errors, metrics, admin API) and the dashboards from the rooms' own tables; `--check` fails where they are stale. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { API_ERRORS, API_OPTIONS } from '@lockstep/api'
+import { API_ERRORS, API_OPTIONS, WORKER_OPTIONS } from '@lockstep/api'
 import { CACHE_ERRORS } from '@lockstep/cache'
 import { ADMIN_ERRORS, adminOpenApi, CDN_ERRORS, PURGER_CONFIG } from '@lockstep/cdn-purger'
 import {
@@ -12,6 +12,8 @@ import {
   JOURNAL_OPTIONS,
   PURGE_OPTIONS,
   REPLAY_OPTIONS,
+  SHOP_REBUILD_OPTIONS,
+  SHOP_SEED_OPTIONS,
 } from '@lockstep/cli'
 import { CONNECTOR_CONFIG, CONNECTOR_ERRORS } from '@lockstep/connector'
 import { INVALIDATOR_CONFIG, INVALIDATOR_ERRORS } from '@lockstep/invalidator'
@@ -32,6 +34,9 @@ const CONFIGURATION: readonly (readonly [command: string, table: ConfigTable])[]
   ['lockstep purge', PURGE_OPTIONS],
   ['lockstep journal', JOURNAL_OPTIONS],
   ['lockstep api', API_OPTIONS],
+  ['lockstep shop-worker', WORKER_OPTIONS],
+  ['lockstep shop-seed', SHOP_SEED_OPTIONS],
+  ['lockstep shop-rebuild', SHOP_REBUILD_OPTIONS],
 ]
 
 interface ErrorLine {

@@ -38,6 +38,18 @@ export const COMMANDS = {
     summary: 'Shows what became of purges, the dead letters and the providers',
     load: async (): Promise<Command> => (await import('./commands/journal.ts')).command,
   },
+  'shop-worker': {
+    summary: 'Works for the demo shop: counts views, decides orders, projects the bestsellers',
+    load: async (): Promise<Command> => (await import('./commands/shop-worker.ts')).command,
+  },
+  'shop-seed': {
+    summary: 'Makes and fills the tables of the demo shop, in one of three sizes',
+    load: async (): Promise<Command> => (await import('./commands/shop-seed.ts')).command,
+  },
+  'shop-rebuild': {
+    summary: 'Builds the read model of the bestsellers anew from the database, while everything runs',
+    load: async (): Promise<Command> => (await import('./commands/shop-rebuild.ts')).command,
+  },
   api: {
     summary: 'The demo shop',
     load: async (): Promise<Command> => (await import('./commands/api.ts')).command,

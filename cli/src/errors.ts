@@ -38,6 +38,11 @@ export const CLI_ERRORS = {
     message: '{keys} keys would be purged, and there is no terminal to ask at',
     remedy: 'Look at --dry-run, then add --yes.',
   },
+  LOCKSTEP_CLI_REBUILDING: {
+    disposition: 'transient',
+    message: 'another process is building the read model',
+    remedy: 'Wait until it has done so; a builder that died is replaced after a minute.',
+  },
 } as const
 
 /** Makes an error of this room. */

@@ -10,14 +10,16 @@ export interface KafkaOptions {
   readonly namespace: string
   readonly service: string
   readonly logger: Logger
+  /** Topics besides those of the pipeline. */
+  readonly partitions?: Readonly<Record<string, number>> | undefined
 }
 
 /** Connects the log of one service, creating what topics are missing. @throws LockstepError naming unreachable brokers. */
-export async function openKafka({ brokers, namespace, service, logger }: KafkaOptions): Promise<EventLog> {
+export async function openKafka({ brokers, namespace, service, logger, partitions }: KafkaOptions): Promise<EventLog> {
   const list = typeof brokers === 'string' ? brokers.split(',').map((broker) => broker.trim()) : [...brokers]
   const connection = { brokers: list, namespace, clientId: `${namespace}-${service}` }
   // Without the logger: what goes wrong here is thrown, and told once.
-  await ensureTopics(connection, PARTITIONS)
+  await ensureTopics(connection, { ...PARTITIONS, ...partitions })
   return createKafkaLog({ ...connection, logger })
 }
 
