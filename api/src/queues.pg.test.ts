@@ -208,7 +208,7 @@ describe('api/bestsellers on Redis', () => {
     const isInForce = await late.rebuild(async () => {
       // Its right to build has run out meanwhile.
       const client = await import('ioredis').then(({ Redis }) => new Redis(redis.url))
-      await client.del('{overtaken:shop}:builder')
+      await client.del('{overtaken}:shop:builder')
       client.disconnect()
       expect(await other.rebuild(() => Promise.resolve({ ...content, snapshot: '9:9:' }))).toBe(true)
       return content

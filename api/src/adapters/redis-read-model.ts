@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { openRedis } from '@lockstep/cache'
 import { parseSnapshot } from '@lockstep/schemas'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { Applied, Build, ModelBatch, ModelContent, ModelReader, ModelWriter } from '../bestsellers/read-model.ts'
 
 /**
@@ -50,7 +51,7 @@ export function openReadModel(options: {
   readonly commandTimeoutMs: number
   readonly failed: (error: unknown) => void
 }): RedisReadModel {
-  const redis = new Redis(options.url, {
+  const redis = openRedis(options.url, options.namespace, {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
@@ -84,7 +85,8 @@ export function openReadModel(options: {
 type Keys = ReturnType<typeof keysOf>
 
 function keysOf(namespace: string) {
-  const prefix = `{${namespace}:shop}`
+  // In the slot of the namespace's other keys: of a cluster, one master holds them all.
+  const prefix = `{${namespace}}:shop`
   return {
     model: `${prefix}:model`,
     lock: `${prefix}:builder`,
