@@ -20,6 +20,7 @@ const LOSSES = [
 /** What a protection is worth shows only where that is lost which it is about. */
 const LOST: Readonly<Partial<Record<Protection, Partial<Bounds>>>> = {
   'eviction mark': { evictions: 1 },
+  'mark of one node': { transactions: 1, fillers: 1, evictions: 1, failovers: 1 },
   rewind: { transactions: 1, failovers: 1 },
 }
 

@@ -26,6 +26,7 @@ import { search, type Explorable, type Exploration, type Step } from './search.t
  * - `read check`: fence and stamp are compared on every read
  * - `lease check`: a value is stored only while the lease is held
  * - `eviction mark`: a value is stored only if nothing was evicted between lease and touch
+ * - `mark of one node`: counts of two nodes are never equal
  * - `rewind`: after a failover the pipeline applies again what the promoted node does not know
  */
 export const PROTECTIONS = [
@@ -38,6 +39,7 @@ export const PROTECTIONS = [
   'read check',
   'lease check',
   'eviction mark',
+  'mark of one node',
   'rewind',
 ] as const
 
@@ -153,6 +155,7 @@ export class FenceModel implements Explorable<ModelState> {
       push('the fence is evicted', (next) => {
         next.fence = null
         next.evictions += 1
+        next.counted += 1
       })
     }
     if (state.failovers >= failovers) return
@@ -163,6 +166,7 @@ export class FenceModel implements Explorable<ModelState> {
         const { applied, applications } = next
         Object.assign(next, next.replica, this.#lacks('rewind') && { applied, applications })
         next.replica = null
+        next.counted = 0
         next.failovers += 1
       })
     }
@@ -181,7 +185,13 @@ export class FenceModel implements Explorable<ModelState> {
       act(`leases with S=${filler.known}`, (next, it) => {
         next.leases += 1
         next.lease = next.leases
-        Object.assign(it, { step: LEASED, lease: next.lease, stamp: it.known, runs: it.runs + 1, mark: next.evictions })
+        Object.assign(it, {
+          step: LEASED,
+          lease: next.lease,
+          stamp: it.known,
+          runs: it.runs + 1,
+          mark: this.#mark(next),
+        })
       })
     }
     if (filler.step === LEASED) {
@@ -204,9 +214,13 @@ export class FenceModel implements Explorable<ModelState> {
     } else {
       next.fence.isLong = true
     }
-    if (filler.mark !== next.evictions && !this.#lacks('eviction mark')) return this.#giveUp(next, filler)
+    if (filler.mark !== this.#mark(next) && !this.#lacks('eviction mark')) return this.#giveUp(next, filler)
     filler.incarnation = next.fence.incarnation
     filler.step = TOUCHED
+  }
+
+  #mark({ counted, failovers }: ModelState): number {
+    return counted + (this.#lacks('mark of one node') ? 0 : 10 * failovers)
   }
 
   #giveUp(next: ModelState, filler: Filler): void {

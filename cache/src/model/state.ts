@@ -17,7 +17,7 @@ export interface Filler {
   lease: number
   runs: number
   incarnation: number
-  /** Evictions so far when its lease was taken. */
+  /** Evictions that its node had counted when its lease was taken, and which node that was. */
   mark: number
 }
 
@@ -62,6 +62,8 @@ export interface ModelState extends ModelRedis {
   longFencesExpired: number
   incarnations: number
   evictions: number
+  /** Evictions as the node counts them: a promoted one begins from nothing. */
+  counted: number
   /** What the replica had received when it fell behind for good; null while it keeps up, and after it was promoted. */
   replica: ModelRedis | null
   failovers: number
@@ -105,6 +107,7 @@ export function initialState(bounds: Bounds): ModelState {
     longFencesExpired: 0,
     incarnations: 0,
     evictions: 0,
+    counted: 0,
     replica: null,
     failovers: 0,
     fillers: Array.from({ length: bounds.fillers }, () => ({
@@ -164,13 +167,15 @@ function redisKey({ fence, value, lease, applied, applications }: ModelRedis): s
 
 /** Names a state; fillers are interchangeable, so their order does not count. */
 export function stateKey(state: ModelState): string {
-  const { committed, visible, leases, leasesExpired, longFencesExpired, incarnations, evictions, failovers } = state
+  const { committed, visible, leases, leasesExpired, longFencesExpired, incarnations } = state
+  const { evictions, counted, failovers } = state
   const rest = String.fromCharCode(
     leases,
     leasesExpired,
     longFencesExpired,
     incarnations,
     evictions,
+    counted,
     failovers,
     committed,
     visible,

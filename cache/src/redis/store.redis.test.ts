@@ -74,6 +74,21 @@ describe('cache/store on Redis', () => {
     }
   })
 
+  test('where the server may evict, another connection changes the mark: it may be of another node', async () => {
+    await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    const fixture = await createFixture()
+    try {
+      const request = { key: 'x:1', holder: 'h', stamp: stampAt(1), leaseMs: 1_000 }
+      const lease = await fixture.store.fills.lease(request)
+      await redis.client('KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES')
+      const mark = () => fixture.store.fills.touch(['x:1' as Tag], stampAt(1), 60_000).then((t) => t.evictionMark)
+      await expect.poll(() => mark().catch(() => lease.evictionMark)).not.toBe(lease.evictionMark)
+    } finally {
+      await redis.config('SET', 'maxmemory-policy', 'noeviction')
+      await fixture.close()
+    }
+  })
+
   test('a command to a server that does not answer fails within its timeout and opens the breaker', async () => {
     const silent = createRedisStore({ redis: { url: 'redis://127.0.0.1:1' }, namespace: 'none', commandTimeoutMs: 100 })
     await silent.connect()

@@ -72,6 +72,8 @@ class RedisStore implements CacheStore {
   readonly #clock: CacheClock
   /** Until the policy is known, fences may be evicted. */
   #mayEvict = true
+  /** Connections made so far: the next one may lead to a node that has counted its evictions from another start. */
+  #connections = 0
   /** Monotonic ms of the first command since the last answer that got none. */
   #silentSince: number | null = null
 
@@ -79,6 +81,7 @@ class RedisStore implements CacheStore {
     const connection = { ...options, failed: (error: unknown) => options.failed?.(error, 'talking to Redis') }
     this.#client = openClient(connection)
     this.#tail = openClient(connection, { commandTimeout: BLOCK_GRACE_MS * 2 })
+    this.#client.on('ready', () => (this.#connections += 1))
     this.#keys = redisKeys(options.namespace)
     this.#clock = options.clock ?? systemClock
     this.#breaker = new Breaker({
@@ -243,7 +246,7 @@ class RedisStore implements CacheStore {
   }
 
   #mark(reply: unknown): string {
-    return this.#mayEvict ? evictedKeys(reply) : ''
+    return this.#mayEvict ? `${this.#connections}:${evictedKeys(reply)}` : ''
   }
 }
 
