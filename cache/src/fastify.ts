@@ -18,6 +18,10 @@ export interface FastifyLockstepOptions {
   readonly edgeTtlSeconds?: number | undefined
   /** Edge lifetime of a 404. Default 10. */
   readonly notFoundTtlSeconds?: number | undefined
+  /** An answer with longer tags is not kept at the edge, which would drop the rest unsaid. Default 8,000 (Bunny: 1,024). */
+  readonly maxTagBytes?: number | undefined
+  /** The same for their number. Default unlimited (CloudFront: 50, Akamai: 128). */
+  readonly maxTags?: number | undefined
   /** After a tag was fenced, answers get an edge lifetime of 1 s for this long: until the second purge. Default 5,000. */
   readonly reboundMs?: number | undefined
   /** Which headers carry the tags: `surrogate-key` (Fastly, Varnish), `cache-tag` (Cloudflare, Akamai). Default the first. */
@@ -47,8 +51,8 @@ const DEFAULT_NOT_FOUND_TTL_SECONDS = 10
 const DEFAULT_REBOUND_MS = 5_000
 /** Lifetime where a fetch in flight may carry what has just been purged: the least that HTTP can say. */
 const CAUTIOUS_TTL_SECONDS = 1
-/** Half of the smallest limit among the providers (16 KiB of headers in all); an answer with more tags is not kept at the edge. */
-const MAX_SURROGATE_BYTES = 8_000
+/** Half of what Fastly and Cloudflare keep, and less than a header of an untuned Varnish, which answers 503 from 8 KiB on. */
+const DEFAULT_MAX_TAG_BYTES = 8_000
 
 const LAYER_STATUS: Readonly<Record<Layer, string>> = {
   l1: 'lockstep-l1; hit',
@@ -176,6 +180,12 @@ function forbidStoring(reply: FastifyReply, directive: 'no-store' | 'private, no
   for (const name of TAG_HEADERS) reply.removeHeader(name)
 }
 
+/** Tells whether an edge would keep only a part of the tags, and a purge by one of the others miss the answer. */
+function isTooLong(keys: string, options: FastifyLockstepOptions): boolean {
+  const { maxTagBytes = DEFAULT_MAX_TAG_BYTES, maxTags } = options
+  return keys.length > maxTagBytes || (maxTags !== undefined && keys.split(' ').length > maxTags)
+}
+
 /** Sets what lets edges keep the answer; tells whether they may. */
 function allowStoring(
   options: FastifyLockstepOptions,
@@ -184,7 +194,7 @@ function allowStoring(
   rendering: Rendering | null,
 ): boolean {
   const keys = rendering?.surrogateKeys(summary.tags) ?? surrogateKeys(summary.tags)
-  if (summary.isStale || keys.length > MAX_SURROGATE_BYTES) {
+  if (summary.isStale || isTooLong(keys, options)) {
     forbidStoring(reply, 'no-store')
     return false
   }
