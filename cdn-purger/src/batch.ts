@@ -31,16 +31,6 @@ export class Request<T extends Keyed> {
   }
 }
 
-/** Takes from `queue` what fits into one request, in order, and removes it there. */
-export function takeBatch<T extends Keyed>(queue: Map<string, T>, limits: RequestLimits): T[] {
-  const request = new Request<T>(limits)
-  for (const [id, item] of queue) {
-    if (!request.offer(item)) break
-    queue.delete(id)
-  }
-  return request.items
-}
-
 /** Splits a refused request in two, to find the key that is at fault in log₂ steps. */
 export function bisect<T>(batch: readonly T[]): [T[], T[]] {
   const middle = Math.ceil(batch.length / 2)

@@ -1,8 +1,8 @@
 import { waitFor } from '@lockstep/runtime/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { takeBatch } from '../batch.ts'
 import type { EdgeProvider } from '../ports.ts'
 import type { EdgeRead, Page } from './test-origin.ts'
+import { takeBatch } from './take-batch.ts'
 
 /** One edge with an origin behind it, as the contract drives it. */
 export interface ProviderTarget {
