@@ -1,8 +1,8 @@
 import type { BusReader } from './store.ts'
 import type { CacheClock } from './types.ts'
 
-/** Acks are at most this frequent, ms: a purge waits for them, Redis pays for them. */
-const LEAST_INTERVAL_MS = 5
+/** Least time between two acks, ms: a purge waits for them, Redis pays for those of all processes. */
+const LEAST_INTERVAL_MS = { perProcess: 0.5, from: 1, to: 5 }
 /** A process that is alive says so at least this often, ms. */
 const LONGEST_INTERVAL_MS = 100
 
@@ -11,7 +11,7 @@ const WOKEN = new Error('there is something to acknowledge')
 
 /** Tells the purger how far this process has applied the bus. */
 export class Acks {
-  readonly #bus: BusReader
+  readonly #bus: Pick<BusReader, 'ack' | 'withdraw'>
   readonly #processId: string
   readonly #clock: CacheClock
   readonly #failed: (error: unknown) => void
@@ -21,7 +21,7 @@ export class Acks {
   #running: Promise<void> = Promise.resolve()
 
   constructor(options: {
-    readonly bus: BusReader
+    readonly bus: Pick<BusReader, 'ack' | 'withdraw'>
     readonly processId: string
     readonly clock: CacheClock
     readonly failed: (error: unknown) => void
@@ -53,13 +53,22 @@ export class Acks {
   }
 
   async #run(): Promise<void> {
+    const { perProcess, from, to } = LEAST_INTERVAL_MS
+    let processes = 1
     while (!this.#stopped) {
       await this.#clock.sleep(LONGEST_INTERVAL_MS, this.#wake.signal)
       this.#wake = new AbortController()
-      if (this.#position !== null && !this.#stopped) {
-        await this.#bus.ack(this.#processId, this.#position).catch(this.#failed)
-      }
-      if (!this.#stopped) await this.#clock.sleep(LEAST_INTERVAL_MS)
+      if (this.#position !== null && !this.#stopped) processes = await this.#ack(this.#position, processes)
+      if (!this.#stopped) await this.#clock.sleep(Math.min(to, Math.max(from, processes * perProcess)))
+    }
+  }
+
+  async #ack(position: string, processes: number): Promise<number> {
+    try {
+      return await this.#bus.ack(this.#processId, position)
+    } catch (error) {
+      this.#failed(error)
+      return processes
     }
   }
 }

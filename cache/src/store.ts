@@ -115,8 +115,8 @@ export interface BusReader {
   attach(): Promise<Attachment | null>
   /** Waits at most `blockMs` for entries behind `after`; rejects when the connection is lost. */
   read(after: string, blockMs: number): Promise<readonly BusMessage[]>
-  /** Reports the last applied entry of a process, with Redis' own time. */
-  ack(processId: string, id: string): Promise<void>
+  /** Reports the last applied entry of a process, with Redis' own time; answers how many processes do. */
+  ack(processId: string, id: string): Promise<number>
   /** Withdraws a process. */
   withdraw(processId: string): Promise<void>
 }

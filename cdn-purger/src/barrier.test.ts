@@ -9,16 +9,18 @@ import { BatchTicket } from './tickets.ts'
 
 const MAX_STALENESS_MS = 5_000
 
-function setUp(options: { view: () => AckView; unsafeSkip?: boolean }) {
+function setUp(options: { view: () => AckView | Promise<AckView>; unsafeSkip?: boolean; pollMs?: number }) {
   const time = new FakeTime()
   const coalescer = new Coalescer()
   const released: string[] = []
   let [timeouts, reads] = [0, 0]
+  let hint = (): void => undefined
   const acks: ProcessAcks = {
     read: () => {
       reads += 1
       return Promise.resolve().then(options.view)
     },
+    onHint: (listener) => void (hint = listener),
     close: () => Promise.resolve(),
   }
   const barrier = new Barrier({
@@ -27,7 +29,7 @@ function setUp(options: { view: () => AckView; unsafeSkip?: boolean }) {
     time,
     logger: silentLogger,
     maxStalenessMs: MAX_STALENESS_MS,
-    pollMs: 3,
+    pollMs: options.pollMs ?? 3,
     onRelease: (purges) => released.push(...purges.map((purge) => purge.tag)),
     onTimeout: (count) => (timeouts += count),
     unsafeSkip: options.unsafeSkip,
@@ -37,7 +39,7 @@ function setUp(options: { view: () => AckView; unsafeSkip?: boolean }) {
     coalescer.add({ command: command({ tag, busId }), source: { partition: 0, offset: 0n } }, ticket, time.nowMs())
     barrier.wake()
   }
-  return { time, released, add, barrier, timeouts: () => timeouts, reads: () => reads }
+  return { time, released, add, barrier, timeouts: () => timeouts, reads: () => reads, hint: () => hint() }
 }
 
 const ack = (process: string, busId: string, atMs = 0) => ({ process, busId, atMs })
@@ -52,6 +54,42 @@ describe('cdn-purger/barrier', () => {
     lagging = ack('b', '11-0')
     await time.advance(10)
     expect(released).toEqual(['product:1'])
+    await barrier.stop()
+  })
+
+  test('a hint has the acknowledgements read at once, and one that is lost costs a poll', async () => {
+    let lagging = ack('b', '10-0')
+    const { time, released, add, barrier, hint } = setUp({ view: () => ({ nowMs: 0, acks: [lagging] }), pollMs: 1_000 })
+    add('product:1', '11-0')
+    await time.advance(1)
+    lagging = ack('b', '11-0')
+    hint()
+    await time.advance(0)
+    expect(released).toEqual(['product:1'])
+    add('product:2', '12-0')
+    await time.advance(1)
+    lagging = ack('b', '12-0')
+    await time.advance(998)
+    expect(released).toEqual(['product:1'])
+    await time.advance(1)
+    expect(released).toEqual(['product:1', 'product:2'])
+    await barrier.stop()
+  })
+
+  test('a hint that comes while the acknowledgements are being read has them read again', async () => {
+    const first = Promise.withResolvers<AckView>()
+    const views = [first.promise, { nowMs: 0, acks: [ack('b', '11-0')] }]
+    const { time, released, add, barrier, hint, reads } = setUp({
+      view: () => views.shift() ?? { nowMs: 0, acks: [] },
+      pollMs: 1_000,
+    })
+    add('product:1', '11-0')
+    await time.advance(1)
+    hint()
+    first.resolve({ nowMs: 0, acks: [ack('b', '10-0')] })
+    await time.advance(0)
+    expect(released).toEqual(['product:1'])
+    expect(reads()).toBe(2)
     await barrier.stop()
   })
 

@@ -13,7 +13,7 @@ export interface BarrierDeps {
   readonly logger: Logger
   /** A process that has not acknowledged for so long serves nothing from its caches, so nobody waits for it. */
   readonly maxStalenessMs: number
-  /** Pause between two readings while something waits. */
+  /** Longest pause between two readings while something waits; a hint ends it. */
   readonly pollMs: number
   /** Receives everything that one look at the acknowledgements released. */
   readonly onRelease: (purges: readonly Purge[]) => void
@@ -23,6 +23,9 @@ export interface BarrierDeps {
   /** Unsafe, for tests: purges before the processes have applied the change. */
   readonly unsafeSkip?: boolean | undefined
 }
+
+// One for all: an abort without a reason builds a DOMException with a stack.
+const HINTED = new Error('a process has acknowledged')
 
 type Applied =
   | { readonly kind: 'unknown' }
@@ -46,10 +49,12 @@ export class Barrier {
   readonly #deps: BarrierDeps
   readonly #stopping = new AbortController()
   #polling: Promise<void> | null = null
+  #hint = new AbortController()
   #isBlind = false
 
   constructor(deps: BarrierDeps) {
     this.#deps = deps
+    deps.acks?.onHint(() => this.#hint.abort(HINTED))
   }
 
   /** Looks at once, then again and again while something waits. Call after adding to the coalescer. */
@@ -64,6 +69,7 @@ export class Barrier {
 
   async stop(): Promise<void> {
     this.#stopping.abort()
+    this.#hint.abort(HINTED)
     await this.#polling
   }
 
@@ -71,8 +77,10 @@ export class Barrier {
     const { coalescer, time, pollMs } = this.#deps
     const { signal } = this.#stopping
     while (coalescer.size > 0 && !signal.aborted) {
+      // From here on: what is acknowledged during the look may be missing in it.
+      const hint = (this.#hint = new AbortController())
       this.#release(await this.#look())
-      if (coalescer.size > 0) await time.sleep(pollMs, signal).catch(() => undefined)
+      if (coalescer.size > 0 && !signal.aborted) await time.sleep(pollMs, hint.signal).catch(() => undefined)
     }
   }
 

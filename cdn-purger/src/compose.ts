@@ -97,8 +97,8 @@ function optionsOf(config: PurgerConfig, deps: StartPurgerDeps): PurgerOptions {
     group: 'cdn-purger',
     maxStalenessMs,
     reboundMs,
-    // Below the 5 ms in which processes acknowledge.
-    barrierPollMs: 3,
+    // Only where a hint was lost, or comes from nobody: an older process, or a Redis user that may not publish.
+    barrierPollMs: 10,
     maxBacklogKeys,
     drainMs,
     escalation: { maxDrainMs: escalateAfterMs === 0 ? null : escalateAfterMs, classes: new Set(escalateClasses) },

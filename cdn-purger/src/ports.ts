@@ -89,6 +89,8 @@ export interface AckView {
 export interface ProcessAcks {
   /** Rejects when the store cannot be read in time; the caller then waits for its deadline. */
   read(): Promise<AckView>
+  /** Calls back when a process has acknowledged. A hint that may be lost: what waits also reads now and then. */
+  onHint(listener: () => void): void
   close(): Promise<void>
 }
 

@@ -51,7 +51,7 @@ export interface PurgerOptions {
   readonly group: string
   readonly maxStalenessMs: number
   readonly reboundMs: number
-  /** Pause between two readings of the acknowledgements while something waits. */
+  /** Longest pause between two readings of the acknowledgements while something waits; a hint ends it. */
   readonly barrierPollMs: number
   /** Intake pauses while so many tags wait for their live purge. */
   readonly maxBacklogKeys: number

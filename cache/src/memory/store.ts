@@ -124,9 +124,10 @@ class MemoryStore implements CacheStore {
     if (strings.get(`l:${key}`) === lease) strings.delete(`l:${key}`)
   }
 
-  #ack(processId: string, id: string): void {
+  #ack(processId: string, id: string): number {
+    const { acks } = this.#server
     const at = Number(this.#server.timeUs() / 1000n)
-    this.#server.acks.set(processId, JSON.stringify({ id, at }))
+    return acks.set(processId, JSON.stringify({ id, at })).size
   }
 }
 

@@ -185,13 +185,17 @@ local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 return {redis.call('HGETALL', KEYS[1]), newest[1] and newest[1][1] or ''}
 `)
 
-/** KEYS acks; ARGV process id, bus id. Stamps the ack with Redis' own time. */
+/**
+ * KEYS acks; ARGV process id, bus id. Stamps the ack with Redis' own time, wakes the purger, and answers how many processes
+ * acknowledge. A user that may not publish acknowledges all the same: the purger also polls.
+ */
 export const ACK = script(`
 #!lua flags=allow-oom
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], ARGV[1], '{"id":"' .. ARGV[2] .. '","at":' .. string.format('%d', at) .. '}')
-return at
+redis.pcall('PUBLISH', KEYS[1], ARGV[1])
+return redis.call('HLEN', KEYS[1])
 `)
 
 const SEQUENCE = `

@@ -56,6 +56,30 @@ describe('cache/store on Redis', () => {
     await fixture.close()
   })
 
+  test('an ack is published, and made also by a user who may not publish', async () => {
+    const namespace = `t-${randomUUID()}`
+    const { acks } = redisKeys(namespace)
+    const heard: string[] = []
+    const listener = redis.duplicate()
+    await listener.subscribe(acks)
+    listener.on('message', (_channel: string, processId: string) => heard.push(processId))
+    await redis.call('ACL', 'SETUSER', 'quiet', 'on', '>quiet', '~*', 'resetchannels', '+@all')
+    const { host } = new URL(server.url)
+    for (const [processId, url] of [
+      ['loud', server.url],
+      ['quiet', `redis://quiet:quiet@${host}`],
+    ] as const) {
+      const store = createRedisStore({ redis: { url }, namespace, commandTimeoutMs: 2_000 })
+      await store.connect()
+      await store.bus.ack(processId, '5-1')
+      await store.close()
+    }
+    expect(Object.keys(await redis.hgetall(acks)).toSorted()).toEqual(['loud', 'quiet'])
+    await listener.ping()
+    expect(heard).toEqual(['loud'])
+    listener.disconnect()
+  })
+
   test('where the server may evict, an eviction between lease and touch changes the mark', async () => {
     await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
     const fixture = await createFixture()

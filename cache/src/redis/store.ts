@@ -233,8 +233,8 @@ class RedisStore implements CacheStore {
     }
   }
 
-  async #ack(processId: string, id: string): Promise<void> {
-    await runOne(this.#client, call(ACK, [this.#keys.acks], [processId, id]))
+  async #ack(processId: string, id: string): Promise<number> {
+    return Number(await runOne(this.#client, call(ACK, [this.#keys.acks], [processId, id])))
   }
 
   async #withdraw(processId: string): Promise<void> {

@@ -82,6 +82,26 @@ describe('cdn-purger/redis-acks', () => {
     await purger.stop()
   })
 
+  test('hints come for as long as the connection can be made, also where Redis was away', async () => {
+    const own = await startRedis({ needs: 'process' })
+    const acks = acksOf('hinted', own.url)
+    let hints = 0
+    acks.onHint(() => (hints += 1))
+    for (const fault of [false, true]) {
+      if (fault) await own.restart()
+      hints = 0
+      const process = new Redis(own.url)
+      await waitFor(async () => {
+        await process.publish(redisKeys('hinted').acks, 'p')
+        return hints > 0
+      }, 5_000)
+      expect(hints).toBeGreaterThan(0)
+      process.disconnect()
+    }
+    await acks.close()
+    await own.stop()
+  })
+
   test.for(['dies', 'hangs'])(
     'a Redis that %s while a purge waits delays it by maxStaleness at most',
     async (fault) => {

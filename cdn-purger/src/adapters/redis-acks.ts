@@ -14,19 +14,21 @@ export interface RedisAcksOptions {
 // Of the node that holds the key: those of a cluster have a clock each.
 const TIME = "#!lua flags=no-writes\nreturn redis.call('TIME')"
 
-/** Reads the acknowledgements and Redis' time. */
+const CONNECTION = { connectTimeout: 1_000, retryStrategy: (attempt: number) => Math.min(1_000, 50 * attempt) }
+
+/** Reads the acknowledgements and Redis' time; whoever acknowledges also publishes under the name of the key. */
 export function createRedisAcks(options: RedisAcksOptions): ProcessAcks {
   const { url, namespace, commandTimeoutMs, onError } = options
   const key = redisKeys(namespace).acks
   const redis = openRedis(url, {
+    ...CONNECTION,
     commandTimeout: commandTimeoutMs,
-    connectTimeout: 1_000,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: true,
     autoResendUnfulfilledCommands: false,
-    retryStrategy: (attempt) => Math.min(1_000, 50 * attempt),
   })
   redis.on('error', onError)
+  const hints = openHints(url, key, onError)
   return {
     read: async () => {
       // Time first: an acknowledgement then looks younger than it is, never older, and its process counts as alive.
@@ -35,11 +37,21 @@ export function createRedisAcks(options: RedisAcksOptions): ProcessAcks {
       const nowMs = Number(seconds) * 1000 + Number(micros) / 1000
       return { nowMs, acks: Object.entries(acks).flatMap(parseAck) }
     },
+    onHint: (listener) => void hints.on('message', listener),
     close: async () => {
       redis.disconnect()
+      hints.disconnect()
       await Promise.resolve()
     },
   }
+}
+
+/** Subscribes for as long as the connection lives, also where Redis is away at first. A user that may not is polled for. */
+function openHints(url: string, channel: string, onError: (error: Error) => void): ReturnType<typeof openRedis> {
+  const hints = openRedis(url, { ...CONNECTION, maxRetriesPerRequest: null })
+  hints.on('error', onError)
+  hints.subscribe(channel).catch(onError)
+  return hints
 }
 
 /** An acknowledgement that cannot be read is one of a process that has applied nothing and lives. */

@@ -99,6 +99,7 @@ export function registerRaceLaws(
       let applied = '4-0'
       const acks = {
         read: async () => Promise.resolve({ nowMs: 0, acks: [{ process: 'api', busId: applied, atMs: 0 }] }),
+        onHint: () => undefined,
         close: async () => Promise.resolve(),
       }
       const purger = await startPurger([[shield.provider], [edge.provider]], { acks, unsafe })

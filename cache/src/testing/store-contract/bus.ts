@@ -38,7 +38,8 @@ export function registerBus(given: Given): void {
 
   test('a process reports what it applied with the time of the server, and withdraws', async () => {
     const before = Number((await given().writer.redisTimeUs()) / 1000n)
-    await given().store.bus.ack('p1', '5-1')
+    expect(await given().store.bus.ack('p1', '5-1')).toBe(1)
+    expect(await given().store.bus.ack('p2', '5-1')).toBe(2)
     const ack = JSON.parse((await given().ack('p1')) ?? 'null') as { id: string; at: number }
     expect(ack.id).toBe('5-1')
     expect(ack.at).toBeGreaterThanOrEqual(before)
