@@ -16,21 +16,26 @@ export interface AuditLine {
   readonly status: number | null
 }
 
-/** Keeps who did what. Nothing in it is ever changed. */
+/** Keeps who did what. Nothing in it is ever changed, and nothing removed but by age. */
 export interface AuditLog {
   /** Rejects when the line is not durable; then the call is not done. */
   record(line: AuditLine): Promise<void>
   /** The newest lines first. */
   read(limit: number): Promise<readonly AuditLine[]>
+  /** Forgets lines from before `beforeMs`. */
+  prune(beforeMs: number): Promise<void>
 }
 
-const CREATE = `CREATE TABLE IF NOT EXISTS purge_audit (at_ms bigint NOT NULL, request_id text NOT NULL, actor text NOT NULL,
-  role text NOT NULL, method text NOT NULL, path text NOT NULL, body_hash text NOT NULL, status integer)`
+const CREATE = [
+  `CREATE TABLE IF NOT EXISTS purge_audit (at_ms bigint NOT NULL, request_id text NOT NULL, actor text NOT NULL,
+  role text NOT NULL, method text NOT NULL, path text NOT NULL, body_hash text NOT NULL, status integer)`,
+  'CREATE INDEX IF NOT EXISTS purge_audit_at ON purge_audit (at_ms)',
+]
 
 /** The audit log in a database. */
 export function createAuditLog(database: SqlDatabase): AuditLog {
   const lock = database.kind === 'postgres' ? [SCHEMA_LOCK] : []
-  const ready = once(async () => database.transact([...lock, CREATE].map((text) => [text])))
+  const ready = once(async () => database.transact([...lock, ...CREATE].map((text) => [text])))
   return {
     async record(line) {
       await ready()
@@ -45,6 +50,10 @@ export function createAuditLog(database: SqlDatabase): AuditLog {
         bodyHash,
         status,
       ])
+    },
+    async prune(beforeMs) {
+      await ready()
+      await database.query('DELETE FROM purge_audit WHERE at_ms < $1', [Math.floor(beforeMs)])
     },
     async read(limit) {
       await ready()

@@ -12,17 +12,17 @@ import { fail } from '../errors.ts'
 import { noJournal } from '../journal/none.ts'
 import type { JournalWriter } from '../journal/port.ts'
 import { createJournalStore } from '../journal/sql-store.ts'
-import type { SqlDatabase } from '../journal/sql.ts'
 import type { JournalStore } from '../journal/store.ts'
 import { WriteBehindJournal } from '../journal/write-behind.ts'
 import { createJournalMetrics } from '../metrics.ts'
 import type { EdgeProvider } from '../ports.ts'
 import type { Purger } from '../purger.ts'
 import type { ProviderSpec } from '../tier-list.ts'
-import { createAuditLog } from './audit.ts'
+import { createAuditLog, type AuditLog } from './audit.ts'
 import { anyOf, createTokenAuthenticator, parseTokenLine, type Authenticator } from './auth.ts'
 import { ConfirmTokens } from './confirm.ts'
 import { createJobStore } from './job-store.ts'
+import type { JobStore } from './jobs.ts'
 import { adminRoutes } from './routes.ts'
 import { JobRunner } from './runner.ts'
 import type { ProviderOutput } from './schemas.ts'
@@ -37,7 +37,7 @@ const DAY_MS = 86_400_000
 export interface OpenJournal {
   readonly writer: JournalWriter
   /** Null where nothing is journaled. */
-  readonly read: { readonly store: JournalStore; readonly database: SqlDatabase } | null
+  readonly read: { readonly store: JournalStore; readonly jobs: JobStore; readonly audit: AuditLog } | null
 }
 
 /** Opens the journal that the configuration names; its database need not answer yet. */
@@ -49,18 +49,21 @@ export function openJournal(
   const database = journalUrl.startsWith('sqlite:')
     ? openSqlite(journalUrl.slice('sqlite:'.length))
     : openPg({ url: journalUrl, onError: (error) => logger.warn({ error }, 'journal connection failed') })
-  const store = createJournalStore(database)
+  const [store, jobs, audit] = [createJournalStore(database), createJobStore(database), createAuditLog(database)]
+  const prune = async (beforeMs: number): Promise<void> => {
+    for (const each of [store, jobs, audit]) await each.prune(beforeMs)
+  }
   const options = { retentionMs: journalDays * DAY_MS }
   const written = createJournalMetrics(metrics)
   const writer = new WriteBehindJournal({
-    store,
+    store: { write: async (entries) => store.write(entries), prune, close: async () => store.close() },
     time: systemTime,
     random: Math.random,
     logger,
     options,
     onWritten: written,
   })
-  return { writer, read: { store, database } }
+  return { writer, read: { store, jobs, audit } }
 }
 
 /** What the admin API shares with the purger. */
@@ -89,14 +92,12 @@ export interface AdminApi {
 export async function startAdminApi(config: PurgerConfig, deps: AdminApiDeps): Promise<AdminApi | null> {
   const { journal, purger, logger } = deps
   if (!journal.read) return null
-  const { store, database } = journal.read
-  const jobs = createJobStore(database)
+  const { store, jobs, audit } = journal.read
   const runner = new JobRunner({ jobs, journal: store, intake: purger, time: systemTime, logger })
   const authenticator = authenticatorOf(config)
   runner.start()
   if (!authenticator) return { port: null, stop: async () => runner.stop() }
   const fences = createFences(config, logger)
-  const audit = createAuditLog(database)
   const routes = adminRoutes({
     jobs,
     audit,

@@ -15,7 +15,7 @@ export const ADMIN_CONFIG = {
     type: Type.Integer({ minimum: 1, maximum: 3_650 }),
     default: 30,
     unit: 'days',
-    desc: 'How long journal entries are kept.',
+    desc: 'How long journal entries, jobs that ended and lines of the audit log are kept.',
   },
   apiHost: {
     env: 'LOCKSTEP_PURGER_API_HOST',

@@ -64,6 +64,10 @@ export function createJobStore(database: SqlDatabase): JobStore {
         if (stored.length > 0) return changed
       }
     },
+    prune: async (beforeMs) =>
+      void (await rows("DELETE FROM purge_jobs WHERE created_ms < $1 AND state NOT IN ('running', 'paused')", [
+        Math.floor(beforeMs),
+      ])),
   }
 }
 

@@ -80,6 +80,8 @@ export interface JobStore {
   list(query: JobListQuery): Promise<readonly Job[]>
   /** Changes a job in one step; `change` may run more than once, and null leaves the job alone. Null when unknown. */
   update(id: string, change: (job: Job) => Job | null): Promise<Job | null>
+  /** Forgets jobs made before `beforeMs`, and their keys, except those that still run or are paused. */
+  prune(beforeMs: number): Promise<void>
 }
 
 /** Which jobs to list. */

@@ -248,6 +248,22 @@ describe('cdn-purger/admin replays', () => {
     expect(JSON.parse(data.slice('data: '.length))).toMatchObject({ id, state: 'completed', done: 1 })
   })
 
+  test('a caller streams eight answers at a time, and another once one of them has ended', async () => {
+    scene = adminScene()
+    await journaled(['a:1'])
+    const { id } = (await replay(ask({ prefix: 'a' }), 'k')).body
+    const watch = (as: string) => scene.call(as, 'GET', `/v1/replays/${id}/events`)
+    const watching = Array.from({ length: 8 }, () => watch('viewer'))
+    const ninth = await watch('viewer')
+    expect([ninth.status, ninth.body.code]).toEqual([429, 'LOCKSTEP_CDN_RATE_LIMITED'])
+    expect(ninth.headers['retry-after']).toBe('10')
+    watching.push(watch('operator'))
+    await scene.call('operator', 'POST', `/v1/replays/${id}/cancel`)
+    await scene.time.advance(5_000)
+    for (const { status } of await Promise.all(watching)) expect(status).toBe(200)
+    expect((await watch('viewer')).status).toBe(200)
+  })
+
   test('dead letters are listed, purged again, and forgotten once they are purged', async () => {
     scene = adminScene()
     await journaled(['a:1', 'a:2'], 10, 'dead-lettered')

@@ -1,10 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { Logger, TimeSource } from '@lockstep/runtime'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { AuditLine, AuditLog } from './audit.ts'
 import { includesRole, type Authenticator, type Principal, type Role } from './auth.ts'
 import { refuse } from './errors.ts'
+import { OpenStreams } from './open-streams.ts'
 import { openApiOf } from './openapi.ts'
 import { answerProblem } from './problems.ts'
 import { RateLimiter, type RateLimit } from './rate-limit.ts'
@@ -21,7 +23,10 @@ export interface AdminServerDeps {
   readonly limits?: Partial<AdminLimits> | undefined
 }
 
-/** How often callers may ask; per caller, and per address where the caller is not known. */
+/**
+ * How often callers may ask this process; per caller, and per address where the caller is not known. Behind one address,
+ * several purgers let in several times as much: a limit in a store would be away when the store is.
+ */
 export interface AdminLimits {
   readonly reads: RateLimit
   readonly writes: RateLimit
@@ -39,6 +44,9 @@ const LIMITS: AdminLimits = {
 // A thousand tags of the greatest length, twice escaped, are a megabyte; the usual request is far below this.
 const BODY_LIMIT_BYTES = 256 * 1024
 const REQUEST_TIMEOUT_MS = 10_000
+// Progress and exports go on for minutes.
+const STREAM_WAIT_MS = 10_000
+const JSON_TYPE = 'application/json'
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/
 
 interface Asking {
@@ -67,9 +75,8 @@ export function buildAdminServer(deps: AdminServerDeps): FastifyInstance {
   app.setErrorHandler((error: FastifyError, _request, reply) => answerProblem(logger, error, reply))
   const routes = withDocument(deps.routes)
   answerUnknown(app, routes)
-  const guard = guardOf(deps)
-  const tell = tellerOf(deps)
-  for (const each of routes) register(app, each, { guard, tell, signal: stopping.signal })
+  const around = { guard: guardOf(deps), tell: tellerOf(deps), streams: new OpenStreams(), stopping: stopping.signal }
+  for (const each of routes) register(app, each, around)
   return app
 }
 
@@ -109,6 +116,11 @@ function answerUnknown(app: FastifyInstance, routes: readonly AdminRoute[]): voi
   }
 }
 
+function limited(reply: FastifyReply, waitMs: number): Error {
+  void reply.header('retry-after', String(Math.ceil(waitMs / 1_000)))
+  return refuse('LOCKSTEP_CDN_RATE_LIMITED')
+}
+
 type Guard = (request: FastifyRequest, reply: FastifyReply, needs: Role) => Promise<Principal>
 
 /** Lets a request in, or refuses it. Whatever cannot be decided is refused. */
@@ -117,10 +129,6 @@ function guardOf({ authenticator, time, limits }: AdminServerDeps): Guard {
   const readLimiter = new RateLimiter(reads, time)
   const writeLimiter = new RateLimiter(writes, time)
   const failureLimiter = new RateLimiter(failures, time)
-  const limited = (reply: FastifyReply, waitMs: number) => {
-    void reply.header('retry-after', String(Math.ceil(waitMs / 1_000)))
-    return refuse('LOCKSTEP_CDN_RATE_LIMITED')
-  }
   return async (request, reply, needs) => {
     if (!failureLimiter.hasRoom(request.ip)) throw limited(reply, 1_000 / failures.perSecond)
     const [, token] = /^Bearer ([\x21-\x7e]{1,8192})$/i.exec(request.headers.authorization ?? '') ?? []
@@ -161,10 +169,11 @@ function tellerOf({ audit, time }: AdminServerDeps): Tell {
 interface Around {
   readonly guard: Guard
   readonly tell: Tell
-  readonly signal: AbortSignal
+  readonly streams: OpenStreams
+  readonly stopping: AbortSignal
 }
 
-function register(app: FastifyInstance, spec: AdminRoute, { guard, tell, signal }: Around): void {
+function register(app: FastifyInstance, spec: AdminRoute, { guard, tell, streams, stopping }: Around): void {
   const checks = {
     params: checkOf('params', spec.params),
     query: checkOf('query', spec.query),
@@ -187,13 +196,22 @@ function register(app: FastifyInstance, spec: AdminRoute, { guard, tell, signal 
         body: checks.body(request.body),
         idempotencyKey: spec.isIdempotent ? keyOf(request) : undefined,
         accept,
-        signal,
+        signal: untilClosed(reply.raw, stopping),
       }
       // Before anything is done: what nobody could look up later must not happen.
       if (isChange) await tell(request, null)
-      return send(reply, await spec.handle(call))
+      const answer = await spec.handle(call)
+      if (isStream(answer) && !streams.add(call.principal.name, reply.raw)) throw limited(reply, STREAM_WAIT_MS)
+      return send(reply, answer)
     },
   })
+}
+
+/** Ends what an answer still waits for when nobody listens any more, or the server stops. */
+function untilClosed(response: ServerResponse, stopping: AbortSignal): AbortSignal {
+  const closed = new AbortController()
+  response.once('close', () => closed.abort())
+  return AbortSignal.any([closed.signal, stopping])
 }
 
 function keyOf(request: FastifyRequest): string | undefined {
@@ -204,11 +222,14 @@ function keyOf(request: FastifyRequest): string | undefined {
   throw refuse('LOCKSTEP_CDN_BAD_REQUEST', { detail })
 }
 
-function send(reply: FastifyReply, { status, body, type = 'application/json', headers = {} }: Answer): FastifyReply {
+const isStream = ({ type = JSON_TYPE }: Answer): boolean => type !== JSON_TYPE
+
+function send(reply: FastifyReply, answer: Answer): FastifyReply {
+  const { status, body, type = JSON_TYPE, headers = {} } = answer
   void reply
     .code(status)
     .headers({ 'cache-control': 'no-store', ...headers })
     .type(type)
-  const isJson = type === 'application/json'
-  return reply.send(isJson ? JSON.stringify(body) : Readable.from(body as AsyncIterable<string>, { objectMode: false }))
+  const stream = () => Readable.from(body as AsyncIterable<string>, { objectMode: false })
+  return reply.send(isStream(answer) ? stream() : JSON.stringify(body))
 }

@@ -36,6 +36,8 @@ const DEFAULTS: WriteBehindOptions = {
 }
 
 const RETRY = { initialMs: 50, maxMs: 5_000 }
+// Soon after the start as well: a process that is restarted every half hour must prune too.
+const FIRST_PRUNE_MS = 60_000
 const PRUNE_MS = 3_600_000
 
 interface Waiting {
@@ -132,8 +134,8 @@ export class WriteBehindJournal implements JournalWriter {
   async #pruneForEver(): Promise<void> {
     const { store, time, logger } = this.#deps
     const { signal } = this.#stopping
-    while (!signal.aborted) {
-      await time.sleep(PRUNE_MS, signal).catch(() => undefined)
+    for (let pauseMs = FIRST_PRUNE_MS; !signal.aborted; pauseMs = PRUNE_MS) {
+      await time.sleep(pauseMs, signal).catch(() => undefined)
       if (signal.aborted) return
       await store
         .prune(time.wallMs() - this.#options.retentionMs)

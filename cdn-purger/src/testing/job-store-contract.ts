@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createAuditLog, type AuditLine } from '../admin/audit.ts'
 import { createJobStore } from '../admin/job-store.ts'
-import type { Job, JobStore } from '../admin/jobs.ts'
+import { JOB_STATES, type Job, type JobStore } from '../admin/jobs.ts'
 import type { SqlDatabase } from '../journal/sql.ts'
 
 const job = (id: string, more: Partial<Job> = {}): Job => ({
@@ -76,18 +76,35 @@ export function registerJobStoreContract(open: () => Promise<SqlDatabase>): void
     expect(await ids({ before: { id: 'b', createdMs: 1 } })).toEqual(['a'])
   })
 
+  law('old jobs are forgotten with their keys, except those that are not over', async (jobs) => {
+    for (const state of JOB_STATES) await jobs.create(job(state, { state, createdMs: 1_000 }), key(state))
+    await jobs.create(job('young', { state: 'completed', createdMs: 2_000 }), key('young'))
+    await jobs.prune(2_000)
+    const left = (await jobs.list({ limit: 10 })).map(({ id }) => id)
+    expect(left.toSorted()).toEqual(['paused', 'running', 'young'])
+    expect(await jobs.find({ actor: 'ann', key: 'completed' })).toBeNull()
+  })
+
+  const line: AuditLine = {
+    atMs: 1_000,
+    requestId: 'r',
+    actor: 'ann',
+    role: 'operator',
+    method: 'POST',
+    path: '/v1/purges',
+    bodyHash: '',
+    status: null,
+  }
+
+  law('old audit lines are forgotten', async (_jobs, database) => {
+    const audit = createAuditLog(database)
+    for (const atMs of [1_000, 2_000]) await audit.record({ ...line, atMs })
+    await audit.prune(2_000)
+    expect(await audit.read(10)).toEqual([{ ...line, atMs: 2_000 }])
+  })
+
   law('audit lines are read back, the newest first', async (_jobs, database) => {
     const audit = createAuditLog(database)
-    const line: AuditLine = {
-      atMs: 1_000,
-      requestId: 'r',
-      actor: 'ann',
-      role: 'operator',
-      method: 'POST',
-      path: '/v1/purges',
-      bodyHash: '',
-      status: null,
-    }
     await audit.record(line)
     await audit.record({ ...line, atMs: 2_000, status: 202 })
     expect(await audit.read(10)).toEqual([{ ...line, atMs: 2_000, status: 202 }, line])
