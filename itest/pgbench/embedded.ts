@@ -33,6 +33,7 @@ export class EmbeddedRun {
       '--max-staleness-ms': String(CONTRACT_MS),
       '--rebound-ms': String(REBOUND_MS),
       '--admin-port': '0',
+      '--api-port': '0',
     }
     const dev = lockstep('dev', [...Object.entries(flags).flat(), ...devArgs])
     const run = new EmbeddedRun(world, dev)

@@ -65,6 +65,7 @@ class FaultRun {
       '--edge-token': EDGE_TOKEN,
       '--max-staleness-ms': String(CONTRACT_MS),
       '--admin-port': '0',
+      '--api-port': '0',
     }
     const dev = lockstep('dev', Object.entries(flags).flat()).start()
     await dev.says('In step with')

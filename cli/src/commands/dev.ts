@@ -1,9 +1,21 @@
-import { createMetrics, Lifecycle, loadConfig, maskUrl, startAdminServer, type ConfigTable } from '@lockstep/runtime'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  createMetrics,
+  Lifecycle,
+  loadConfig,
+  maskUrl,
+  startAdminServer,
+  type ConfigOf,
+  type ConfigTable,
+} from '@lockstep/runtime'
+import { newToken } from '@lockstep/cdn-purger'
 import { assertSource } from '@lockstep/connector'
 import { startRedis } from '@lockstep/servers'
 import { Type } from 'typebox'
 import { assertRedis } from '../adapters/redis-check.ts'
-import { embeddedConnector, startPipeline, type Pipeline } from '../embedded/pipeline.ts'
+import { embeddedConnector, startPipeline, type Pipeline, type PurgerApiOptions } from '../embedded/pipeline.ts'
 import { readRules } from '../embedded/rules-file.ts'
 import { environment } from '../environment.ts'
 import { COMMANDS } from '../commands.ts'
@@ -65,11 +77,31 @@ export const DEV_OPTIONS = {
     secret: true,
     desc: 'Token that the edge expects with a purge.',
   },
+  journalUrl: {
+    env: 'LOCKSTEP_PURGER_JOURNAL_URL',
+    type: Type.String({ pattern: '^$|^postgres(ql)?://|^sqlite:.+' }),
+    default: '',
+    secret: true,
+    desc: 'Where purges are journaled: sqlite:FILE or postgres://…; empty keeps them in a file for as long as this command runs.',
+  },
+  apiPort: {
+    env: 'LOCKSTEP_PURGER_API_PORT',
+    type: Type.Integer({ minimum: 0, maximum: 65_535 }),
+    default: 9_413,
+    desc: 'Port of the admin API (replays, purges, journal), where there are tiers; 0 takes any free one.',
+  },
+  apiTokens: {
+    env: 'LOCKSTEP_PURGER_API_TOKENS',
+    type: Type.Array(Type.String({ minLength: 1 })),
+    default: [],
+    secret: true,
+    desc: 'Who may use the admin API (`lockstep purge --new-token NAME:ROLE`); empty makes a token for an admin and prints it.',
+  },
   adminHost: {
     env: 'LOCKSTEP_ADMIN_HOST',
     type: Type.String({ minLength: 1 }),
     default: '127.0.0.1',
-    desc: 'Address of /livez, /readyz, /statusz and /metrics.',
+    desc: 'Address of the admin API, and of /livez, /readyz, /statusz and /metrics.',
   },
   adminPort: {
     env: 'LOCKSTEP_ADMIN_PORT',
@@ -114,7 +146,16 @@ export const command: Command = {
         })
         stops.push(() => admin.close())
         const redisUrl = config.redisUrl || (await startOwnRedis(stops))
-        const starting = startPipeline({ ...config, redisUrl, rules, log, metrics, signal: ending.signal })
+        const api = config.tiers === '' ? null : await purgerApi(config, stops)
+        const starting = startPipeline({
+          ...config,
+          redisUrl,
+          rules,
+          log,
+          metrics,
+          signal: ending.signal,
+          purgerApi: api?.options,
+        })
         // Also when it is still starting: what it has made by then is taken back.
         stops.push(async () => (await starting.catch(() => undefined))?.stop())
         pipeline = await starting
@@ -124,6 +165,10 @@ export const command: Command = {
             `In step with ${maskUrl(config.databaseUrl)}`,
             `  Redis      ${maskUrl(redisUrl)}   namespace ${config.namespace}`,
             `  status     http://${config.adminHost}:${admin.port}/statusz`,
+            ...(pipeline.apiPort === null ? [] : [`  admin API  http://${config.adminHost}:${pipeline.apiPort}`]),
+            ...(api?.token
+              ? [`  API token  ${api.token}   (LOCKSTEP_PURGER_API_TOKEN of lockstep journal, purge and replay)`]
+              : []),
             '  Ctrl-C stops and takes back what was made; only the schema lockstep with the generation stays on the database.',
             '',
           ].join('\n'),
@@ -136,6 +181,25 @@ export const command: Command = {
     })
     await lifecycle.run()
   },
+}
+
+/** The journal and its API, with a token of our own for an admin where nobody else is let in. */
+async function purgerApi(
+  { journalUrl, adminHost: host, apiPort: port, apiTokens }: ConfigOf<typeof DEV_OPTIONS>,
+  stops: (() => Promise<void>)[],
+): Promise<{ readonly options: PurgerApiOptions; readonly token: string | null }> {
+  const own = apiTokens.length === 0 ? newToken({ name: 'dev', role: 'admin' }) : null
+  const tokens = own ? [own.line] : apiTokens
+  return {
+    options: { journalUrl: journalUrl || (await ownJournal(stops)), host, port, tokens },
+    token: own?.token ?? null,
+  }
+}
+
+async function ownJournal(stops: (() => Promise<void>)[]): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'lockstep-dev-'))
+  stops.push(() => rm(directory, { recursive: true, force: true }))
+  return `sqlite:${join(directory, 'journal.db')}`
 }
 
 async function startOwnRedis(stops: (() => Promise<void>)[]): Promise<string> {

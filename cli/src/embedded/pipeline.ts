@@ -15,6 +15,8 @@ export interface PipelineOptions {
   /** Edge tiers as the purger names them; empty for none. */
   readonly tiers: string
   readonly edgeToken: string
+  /** The purger's journal and admin API; neither unless given. */
+  readonly purgerApi?: PurgerApiOptions | undefined
   readonly log: Logger
   readonly metrics: MetricsRegistry
   /** Ends a start that waits for the database. */
@@ -25,8 +27,20 @@ export interface PipelineOptions {
   readonly unsafeNoGate?: boolean | undefined
 }
 
+/** Where an embedded purger journals, and who may ask it. */
+export interface PurgerApiOptions {
+  readonly journalUrl: string
+  readonly host: string
+  /** 0 takes any free one. */
+  readonly port: number
+  /** As `LOCKSTEP_PURGER_API_TOKENS`. */
+  readonly tokens: readonly string[]
+}
+
 /** A running pipeline. */
 export interface Pipeline {
+  /** Port of the purger's admin API; null where there is none. */
+  readonly apiPort: number | null
   /** Rejects with what broke it. */
   readonly closed: Promise<void>
   stop(): Promise<void>
@@ -83,6 +97,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     started.push(connector)
     const closed = Promise.race([connector.closed, invalidator.closed, ...(purger ? [purger.closed] : [])])
     return {
+      apiPort: purger?.apiPort ?? null,
       closed,
       stop,
       status: () => ({
@@ -96,7 +111,13 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
     throw error
   }
 
-  async function startPurgerOf({ tiers, edgeToken }: PipelineOptions, ownLog: typeof log) {
+  async function startPurgerOf({ tiers, edgeToken, purgerApi: api }: PipelineOptions, ownLog: typeof log) {
+    const journal = api && {
+      [PURGER_CONFIG.journalUrl.env]: api.journalUrl,
+      [PURGER_CONFIG.apiHost.env]: api.host,
+      [PURGER_CONFIG.apiPort.env]: String(api.port),
+      [PURGER_CONFIG.apiTokens.env]: api.tokens.join(),
+    }
     const config = loadConfig(PURGER_CONFIG, {
       env: {
         ...shared,
@@ -105,6 +126,7 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
         LOCKSTEP_PURGER_FASTLY_TOKEN: edgeToken,
         LOCKSTEP_MAX_STALENESS_MS: String(maxStalenessMs),
         LOCKSTEP_REBOUND_MS: String(reboundMs),
+        ...journal,
       },
     })
     return await startPurger(config, { log: ownLog, logger, metrics })
