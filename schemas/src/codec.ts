@@ -4,6 +4,7 @@ import { columnsBound, readColumns, writeColumns } from './columns.ts'
 import { UndecodableError } from './errors.ts'
 import type { Change, DeadLetter, Flush, LogEvent, PurgeCommand, Watermark } from './events.ts'
 import type { Lsn } from './lsn.ts'
+import { readPlainPurge } from './purge-reader.ts'
 import { ScratchBuffer } from './scratch-buffer.ts'
 import { parseStamp } from './stamp.ts'
 import { parseTag } from './tag.ts'
@@ -12,6 +13,7 @@ import { HEADER_BYTES, MARKER, READERS, WRITERS } from './wire-types.ts'
 import type { Writer } from './wire-types.ts'
 
 const MAX_GENERATION = 0xffffffffn
+const PURGE_FINGERPRINT = WRITERS.purge.header.readBigUInt64LE(2)
 const record = new ScratchBuffer()
 const columns = new ScratchBuffer()
 const arena = new Arena()
@@ -53,8 +55,10 @@ export function decodeEvent(bytes: Buffer): LogEvent {
       `no known schema has the fingerprint ${text}; upgrade this process`,
     )
   }
-  assertWireShape(reader.written, bytes, HEADER_BYTES)
   try {
+    const plain = fingerprint === PURGE_FINGERPRINT ? readPlainPurge(bytes, HEADER_BYTES) : null
+    if (plain) return plain
+    assertWireShape(reader.written, bytes, HEADER_BYTES)
     const wire: unknown = reader.type.fromBuffer(bytes.subarray(HEADER_BYTES), reader.resolver)
     return FROM_WIRE[reader.kind](wire as never)
   } catch (error) {

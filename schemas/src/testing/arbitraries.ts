@@ -82,7 +82,8 @@ const flush: fc.Arbitrary<Flush> = fc.record({
   partitions,
 })
 
-const purge: fc.Arbitrary<PurgeCommand> = fc.record({
+/** Generates any purge command. */
+export const purgeCommand: fc.Arbitrary<PurgeCommand> = fc.record({
   kind: fc.constant('purge'),
   id: text,
   tag,
@@ -104,7 +105,7 @@ const deadLetter: fc.Arbitrary<DeadLetter> = fc.record({
 })
 
 /** Generates any event of the log. */
-export const logEvent: fc.Arbitrary<LogEvent> = fc.oneof(change, watermark, flush, purge, deadLetter)
+export const logEvent: fc.Arbitrary<LogEvent> = fc.oneof(change, watermark, flush, purgeCommand, deadLetter)
 
 /** Generates any control message. */
 export const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
