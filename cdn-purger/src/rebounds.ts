@@ -13,6 +13,14 @@ interface Owed {
   older: Owed | null
 }
 
+/** One tag between its first purge and the rebound of its last. */
+interface Course {
+  /** First purges on their way: what they owe will settle what was owed before. */
+  underway: number
+  newest: Owed | null
+}
+
+const IDLE: Course = { underway: 0, newest: null }
 // A tag purged without pause owes one rebound per sixteenth of reboundMs, whatever its rate.
 const MAX_OWED_PER_TAG = 16
 // Share of reboundMs by which a rebound may come late, so that those of one slot travel together.
@@ -35,11 +43,9 @@ export interface ReboundDeps {
  */
 export class Rebounds {
   readonly #deps: ReboundDeps
-  /** The newest of each tag. */
-  readonly #owed = new Map<Tag, Owed>()
-  /** First purges on their way, by tag: what they owe will settle what was owed before. */
-  readonly #underway = new Map<Tag, number>()
+  readonly #courses = new Map<Tag, Course>()
   readonly #stopping = new AbortController()
+  #owing = 0
   #acknowledged: Owed[] = []
 
   constructor(deps: ReboundDeps) {
@@ -48,38 +54,55 @@ export class Rebounds {
 
   /** Tags whose rebound is still to come. */
   get size(): number {
-    return this.#owed.size
+    return this.#owing
   }
 
   /** Notes that the first purge for a command is on its way. */
   begin({ tag }: Purge): void {
-    this.#underway.set(tag, (this.#underway.get(tag) ?? 0) + 1)
+    const course = this.#courses.get(tag)
+    if (course) course.underway += 1
+    else this.#courses.set(tag, { underway: 1, newest: null })
   }
 
   /** Notes that all tiers have a purge whose first request was sent at `startedMs`. */
   done(purge: Purge, startedMs: number): void {
-    const { time, reboundMs, unsafeSkip } = this.#deps
-    if (purge.phase !== 'rebound') this.#end(purge.tag)
-    const newest = this.#owed.get(purge.tag)
-    const left = newest ? this.#settle(newest, startedMs) : null
-    if (purge.phase === 'rebound' || unsafeSkip) {
-      if (purge.phase !== 'rebound') purge.tickets.release()
-      if (newest && !left) this.#owed.delete(purge.tag)
-      return
+    const course = this.#courses.get(purge.tag)
+    // Stopped meanwhile: what is not settled is purged again after the next start.
+    if (!course) return
+    const isRebound = purge.phase === 'rebound'
+    if (!isRebound) course.underway -= 1
+    const left = course.newest ? this.#settle(course.newest, startedMs) : null
+    if (isRebound || this.#deps.unsafeSkip) {
+      if (!isRebound) purge.tickets.release()
+      this.#owe(course, left)
+    } else {
+      this.#owe(course, this.#owedFor(purge, left))
     }
+    if (course.newest === null && course.underway === 0) this.#courses.delete(purge.tag)
+  }
+
+  stop(): void {
+    this.#stopping.abort()
+    this.#courses.clear()
+    this.#owing = 0
+  }
+
+  #owe(course: Course, owed: Owed | null): void {
+    this.#owing += Number(owed !== null) - Number(course.newest !== null)
+    course.newest = owed
+  }
+
+  /** What a purge that just ended owes, beside or together with what was owed before. */
+  #owedFor(purge: Purge, left: Owed | null): Owed {
+    const { time, reboundMs } = this.#deps
     const liveMs = time.nowMs()
     const isSameSpan = left !== null && liveMs - left.sinceMs < reboundMs / MAX_OWED_PER_TAG
     const owed: Owed = isSameSpan
       ? { purge: mergePurges(left.purge, purge), liveMs, sinceMs: left.sinceMs, older: left.older }
       : { purge, liveMs, sinceMs: liveMs, older: left }
-    this.#owed.set(purge.tag, owed)
     if (this.#acknowledged.length === 0) this.#arm()
     this.#acknowledged.push(owed)
-  }
-
-  stop(): void {
-    this.#stopping.abort()
-    this.#owed.clear()
+    return owed
   }
 
   /** One timer for all purges that were acknowledged within a slot: nobody waits for a rebound, and one request carries many. */
@@ -104,17 +127,10 @@ export class Rebounds {
 
   #fire(acknowledged: readonly Owed[]): void {
     for (const { purge, liveMs } of acknowledged) {
-      const newest = this.#owed.get(purge.tag)
+      const { newest, underway } = this.#courses.get(purge.tag) ?? IDLE
       // A newer purge has a rebound of its own; this one could arrive after it, for an older change.
-      if (newest && newest.liveMs <= liveMs && !this.#underway.has(purge.tag))
-        this.#deps.onDue({ ...newest.purge, phase: 'rebound' })
+      if (newest && newest.liveMs <= liveMs && underway === 0) this.#deps.onDue({ ...newest.purge, phase: 'rebound' })
     }
-  }
-
-  #end(tag: Tag): void {
-    const count = this.#underway.get(tag) ?? 0
-    if (count > 1) this.#underway.set(tag, count - 1)
-    else this.#underway.delete(tag)
   }
 
   /** Releases what a purge sent at `startedMs` settles; answers the newest of what is left. */
