@@ -33,7 +33,8 @@ export interface GateOptions {
  */
 export class Gate {
   readonly #options: GateOptions
-  readonly #waiting = new Set<Transaction>()
+  // Lists, not sets: an outgrown hash table points to its successor, so one that grows old keeps all that follow.
+  #waiting: Transaction[] = []
   #snapshot: Snapshot
   #clock: Clock
   #asked = 0
@@ -55,7 +56,7 @@ export class Gate {
 
   /** Transactions that wait, late ones included. */
   get waiting(): number {
-    return this.#waiting.size
+    return this.#waiting.length
   }
 
   /** Whether a transaction waits for which no snapshot has been asked since it arrived. */
@@ -73,7 +74,7 @@ export class Gate {
   /** Lets the row pass or holds it. */
   row(transaction: Transaction, row: Row): void {
     // A snapshot may have come between Begin and the first row, while nothing waited.
-    if (transaction.clock === null && !this.#waiting.has(transaction) && sees(this.#snapshot, transaction.xid))
+    if (transaction.clock === null && !transaction.isWaiting && sees(this.#snapshot, transaction.xid))
       this.#see(transaction)
     if (transaction.clock !== null && !this.#isClosed) {
       this.#options.release(transaction, row, transaction.clock)
@@ -94,8 +95,8 @@ export class Gate {
     for (const transaction of this.#waiting) {
       if (transaction.clock === null && sees(snapshot, transaction.xid)) this.#see(transaction)
       else if (transaction.clock === null) this.#judgeLate(transaction, request)
-      if (transaction.clock !== null && !this.#isClosed) this.#pass(transaction)
     }
+    if (!this.#isClosed) this.#passSeen()
   }
 
   /** Holds everything, visible or not, until `reopen`: no record may pass a change of generation. */
@@ -105,11 +106,11 @@ export class Gate {
 
   reopen(): void {
     this.#isClosed = false
-    for (const transaction of this.#waiting) if (transaction.clock !== null) this.#pass(transaction)
+    this.#passSeen()
   }
 
   #see(transaction: Transaction): void {
-    if (this.#waiting.has(transaction) && !transaction.isLate) this.#fresh -= 1
+    if (transaction.isWaiting && !transaction.isLate) this.#fresh -= 1
     transaction.clock = this.#clock
     this.#options.events.passed(this.#options.nowMs() - transaction.heldSinceMs)
   }
@@ -122,8 +123,9 @@ export class Gate {
   }
 
   #hold(transaction: Transaction, row: Row): void {
-    if (!this.#waiting.has(transaction)) {
-      this.#waiting.add(transaction)
+    if (!transaction.isWaiting) {
+      transaction.isWaiting = true
+      this.#waiting.push(transaction)
       if (transaction.clock === null && !transaction.isLate) this.#fresh += 1
     }
     if (transaction.isCollapsed) {
@@ -152,10 +154,16 @@ export class Gate {
     this.#options.events.collapsed()
   }
 
-  #pass(transaction: Transaction): void {
-    this.#waiting.delete(transaction)
-    const { held, clock } = transaction
-    if (clock === null) return
+  #passSeen(): void {
+    const waiting = this.#waiting
+    if (waiting.every(({ clock }) => clock === null)) return
+    this.#waiting = waiting.filter(({ clock }) => clock === null)
+    for (const transaction of waiting) if (transaction.clock !== null) this.#pass(transaction, transaction.clock)
+  }
+
+  #pass(transaction: Transaction, clock: Clock): void {
+    const { held } = transaction
+    transaction.isWaiting = false
     transaction.held = []
     this.#forget(held)
     for (const row of held) this.#options.release(transaction, row, clock)

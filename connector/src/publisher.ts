@@ -38,10 +38,11 @@ const RETRY = { initialMs: 20, maxMs: 2_000 }
  */
 export class Publisher {
   readonly #options: PublisherOptions
-  readonly #open = new Map<string, Batch>()
-  /** Handed over and not acknowledged, in order. */
-  readonly #unacked = new Set<Batch>()
-  readonly #inFlight = new Set<Promise<void>>()
+  /** By topic; a topic once used stays. */
+  readonly #open = new Map<string, Batch | undefined>()
+  /** Handed over and not acknowledged, in order. A list, as at the gate: sets would grow old here. */
+  #unacked: Batch[] = []
+  readonly #inFlight: Promise<void>[] = []
   readonly #delays: Backoff
   #abort = new AbortController()
   #recovering: Promise<void> | undefined
@@ -84,14 +85,14 @@ export class Publisher {
   /** Resolves when everything added by now is acknowledged or given up. */
   async settled(): Promise<void> {
     this.#flush()
-    if (this.#unacked.size > 0) await this.#onSettled.promise
+    if (this.#unacked.length > 0) await this.#onSettled.promise
   }
 
   /** Gives up what has not been acknowledged; resolves when no call is in flight, so that nothing follows later. */
   async abandon(): Promise<void> {
     this.#abort.abort(new Error('abandoned'))
     this.#open.clear()
-    this.#unacked.clear()
+    this.#unacked = []
     await Promise.all([...this.#inFlight, this.#recovering])
     this.#abort = new AbortController()
     this.#bytes = 0
@@ -101,12 +102,12 @@ export class Publisher {
 
   #flush(): void {
     this.#isScheduled = false
-    for (const batch of this.#open.values()) this.#send(batch)
+    for (const batch of this.#open.values()) if (batch !== undefined) this.#send(batch)
   }
 
   #send(batch: Batch): void {
-    this.#open.delete(batch.topic)
-    this.#unacked.add(batch)
+    this.#open.set(batch.topic, undefined)
+    this.#unacked.push(batch)
     this.#count(batch.bytes)
     if (this.#recovering === undefined) this.#call(batch)
   }
@@ -124,8 +125,8 @@ export class Publisher {
         this.#recovering ??= this.#recover(signal)
       },
     )
-    this.#inFlight.add(call)
-    void call.finally(() => this.#inFlight.delete(call))
+    this.#inFlight.push(call)
+    void call.then(() => remove(this.#inFlight, call))
   }
 
   async #recover(signal: AbortSignal): Promise<void> {
@@ -138,11 +139,11 @@ export class Publisher {
 
   #acknowledge(batch: Batch): void {
     this.#delays.reset()
-    this.#unacked.delete(batch)
+    remove(this.#unacked, batch)
     this.#options.events.produced(batch.topic, batch.records.length)
     for (const [index, ticket] of batch.tickets.entries()) ticket.acknowledged(batch.runs[index]!)
     this.#count(-batch.bytes)
-    if (this.#unacked.size === 0) this.#settle()
+    if (this.#unacked.length === 0) this.#settle()
   }
 
   #settle(): void {
@@ -154,4 +155,10 @@ export class Publisher {
     this.#bytes += bytes
     this.#options.onBytes(this.#bytes)
   }
+}
+
+/** Takes one item out; nearly always it is the first. */
+function remove<T>(items: T[], item: T): void {
+  const index = items.indexOf(item)
+  if (index >= 0) items.splice(index, 1)
 }

@@ -14,6 +14,8 @@ export class Transaction implements Ticket {
   clock: Clock | null = null
   /** Rows held at the gate, in order. */
   held: Row[] = []
+  /** True while the gate holds rows of it. */
+  isWaiting = false
   /** Records handed to the log and not yet acknowledged. */
   pending = 0
   /** End of the commit record; null before the Commit message. */
