@@ -1,6 +1,6 @@
+import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
-import { runInThisContext } from 'node:vm'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createClient } from './kafka-client.ts'
 import { createKafkaLog, ensureTopics } from './kafka.ts'
 
@@ -30,23 +30,36 @@ describe('a log whose brokers do not answer', () => {
     await log.close()
     expect(performance.now() - started).toBeLessThan(30_000)
   })
+})
 
-  test('only the negative-timer warning that comes from kafkajs is dropped', async () => {
-    createClient({ brokers: ['127.0.0.1:1'], namespace: 'n', clientId: 'c' }, 0)
-    const seen: string[] = []
-    const listener = (warning: Error) => void seen.push(`${warning.name} ${warning.message}`)
-    process.on('warning', listener)
-    const filename = '/app/node_modules/kafkajs/src/network/requestQueue/index.js'
-    const theirs = runInThisContext('(emit, name) => emit("theirs", name)', { filename }) as (
-      emit: (...args: [string, string]) => void,
-      name: string,
-    ) => void
-    const emit = (message: string, name: string) => process.emitWarning(message, name)
-    theirs(emit, 'TimeoutNegativeWarning')
-    theirs(emit, 'SomethingElse')
-    emit('ours', 'TimeoutNegativeWarning')
-    await new Promise((resolve) => setImmediate(resolve))
-    process.off('warning', listener)
-    expect(seen).toEqual(['SomethingElse theirs', 'TimeoutNegativeWarning ours'])
+interface RequestQueue {
+  checkPendingRequests(): void
+  maybeThrottle(ms: number): void
+  push(request: { entry: { correlationId: number; resolve: () => void }; sendRequest: () => void }): void
+}
+
+const RequestQueue = createRequire(import.meta.url)('kafkajs/src/network/requestQueue') as new (
+  options: object,
+) => RequestQueue
+
+describe('a connection of kafkajs', () => {
+  test('wakes the process only while requests wait, and sends what a throttle held back', () => {
+    vi.useFakeTimers()
+    try {
+      createClient({ brokers: ['127.0.0.1:1'], namespace: 'n', clientId: 'c' }, 0)
+      const logger = { debug: () => undefined }
+      const queue = new RequestQueue({ requestTimeout: 1_000, logger, isConnected: () => true })
+      queue.checkPendingRequests()
+      expect(vi.getTimerCount()).toBe(0)
+      let sent = 0
+      queue.maybeThrottle(50)
+      queue.push({ entry: { correlationId: 1, resolve: () => undefined }, sendRequest: () => (sent += 1) })
+      expect(sent).toBe(0)
+      vi.advanceTimersByTime(60)
+      expect(sent).toBe(1)
+      expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

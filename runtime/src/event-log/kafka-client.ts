@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { Kafka, logLevel, type KafkaConfig } from 'kafkajs'
 import { silentLogger, type Logger } from '../log.ts'
 import { logError } from './errors.ts'
@@ -21,7 +22,6 @@ const ANSWER_WITHIN_MS = 8_000
 
 /** Builds the client that producers, consumers and admins of one service share. */
 export function createClient(connection: KafkaConnection, retries: number): Kafka {
-  silenceNegativeTimers()
   const { brokers, clientId, ssl, logger = silentLogger } = connection
   return new Kafka({
     brokers: [...brokers],
@@ -66,17 +66,18 @@ function isConnectionFault(error: unknown): boolean {
   return CONNECTION_FAULTS.has(error.name) || isConnectionFault(error.cause)
 }
 
-let isSilenced = false
+interface RequestQueue {
+  readonly pending: readonly unknown[]
+  scheduleCheckPendingRequests: (this: RequestQueue) => void
+}
 
-// kafkajs 2.2.4 computes a negative delay for its throttle check (its issue 1751); Node sets it to 1 ms and says so once
-// per process. Only that warning, and only when it comes from there, is dropped.
-function silenceNegativeTimers(): void {
-  if (isSilenced) return
-  isSilenced = true
-  const emitWarning = process.emitWarning.bind(process) as (...args: unknown[]) => void
-  process.emitWarning = (...args: unknown[]): void => {
-    if (args[1] === 'TimeoutNegativeWarning' && new Error('origin').stack?.includes('node_modules/kafkajs/') === true)
-      return
-    emitWarning(...args)
-  }
+const { prototype: queue } = createRequire(import.meta.url)('kafkajs/src/network/requestQueue') as {
+  readonly prototype: RequestQueue
+}
+const schedule = queue.scheduleCheckPendingRequests
+
+// kafkajs 2.2.4 checks every connection's queue a thousand times a second from its first answer on, by timers whose negative
+// delay Node warns of (its issue 1751). Without requests that wait there is nothing to check: whoever adds one schedules.
+queue.scheduleCheckPendingRequests = function (): void {
+  if (this.pending.length > 0) schedule.call(this)
 }
