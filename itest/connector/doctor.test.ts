@@ -65,6 +65,9 @@ const SERVER_FAULTS: readonly Fault[] = [
   },
 ]
 
+const grantEpoch: Fault['remedy'] = ({ role }) =>
+  `GRANT USAGE ON SCHEMA lockstep TO "${role}";\nGRANT SELECT, INSERT, UPDATE ON lockstep.epoch TO "${role}";`
+
 const ROLE_FAULTS: readonly Fault[] = [
   {
     title: 'the role may not replicate',
@@ -74,14 +77,26 @@ const ROLE_FAULTS: readonly Fault[] = [
   },
   {
     title: 'the role may not write the generation',
-    spoil: ({ role }) => `revoke all on lockstep.epoch from ${role}; revoke all on schema lockstep from ${role}`,
+    spoil: ({ role }) => `revoke update on lockstep.epoch from ${role}`,
     check: 'epoch-table',
-    remedy: ({ role }) =>
-      `GRANT USAGE ON SCHEMA lockstep TO "${role}";\nGRANT SELECT, INSERT, UPDATE ON lockstep.epoch TO "${role}";`,
+    remedy: grantEpoch,
+  },
+  {
+    title: 'the role may write the generation, but not use its schema',
+    spoil: ({ role }) => `revoke all on schema lockstep from ${role}`,
+    check: 'epoch-table',
+    remedy: grantEpoch,
   },
   {
     title: 'the role may not create a table in the schema',
     spoil: () => 'drop table lockstep.epoch',
+    check: 'epoch-table',
+    remedy: ({ role }) => `GRANT USAGE, CREATE ON SCHEMA lockstep TO "${role}";`,
+  },
+  {
+    title: 'the role may create a table in the schema, but not use it',
+    spoil: ({ role }) =>
+      `drop table lockstep.epoch; grant create on schema lockstep to ${role}; revoke usage on schema lockstep from ${role}`,
     check: 'epoch-table',
     remedy: ({ role }) => `GRANT USAGE, CREATE ON SCHEMA lockstep TO "${role}";`,
   },
