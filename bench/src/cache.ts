@@ -1,19 +1,13 @@
 import manifest from '../package.json' with { type: 'json' }
-import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
+import { atLeast, atMost, median, onRig, plain, round, runParts, type Bench, type Figure, type Part } from './bench.ts'
 import { measureHeap } from './cache/heap.ts'
 import { measureL1 } from './cache/l1.ts'
 import { measureL2 } from './cache/l2.ts'
-import { KEYS, median, openCacheRig, ratioOf, type CacheRig } from './cache/rig.ts'
+import { KEYS, openCacheRig, ratioOf, type CacheRig } from './cache/rig.ts'
 import { measureStampede } from './cache/stampede.ts'
 import { measureZipf } from './cache/zipf.ts'
 
 const SMALL_L1 = KEYS / 10
-
-const round = (value: number, digits: number): number => Number(value.toFixed(digits))
-
-function plain(name: string, value: number, unit: string): Figure {
-  return { name, value, unit, target: null, met: null }
-}
 
 function medians(layer: string, results: Map<string, number[]>, unit: string): Figure[] {
   return [...results].map(([name, values]) => plain(`${layer}: ${name}`, round(median(values), 0), unit))
@@ -67,22 +61,10 @@ async function stampede(rig: CacheRig): Promise<readonly Figure[]> {
   ]
 }
 
-const PARTS: Readonly<Record<string, (rig: CacheRig) => Promise<readonly Figure[]>>> = { heap, l1, l2, zipf, stampede }
+const on = (measure: (rig: CacheRig) => Promise<readonly Figure[]>): Part => onRig(openCacheRig, measure)
 
-/** The cache library beside its peers, all validity checks on; `LOCKSTEP_BENCH_PARTS=l1,l2` runs these parts only. */
+/** The cache library beside its peers, all validity checks on. */
 export const cacheBench: Bench = {
   versions: manifest.devDependencies,
-  async run(): Promise<Figure[]> {
-    const chosen = process.env['LOCKSTEP_BENCH_PARTS']?.split(',') ?? Object.keys(PARTS)
-    const figures: Figure[] = []
-    for (const name of chosen) {
-      const rig = await openCacheRig()
-      try {
-        figures.push(...((await PARTS[name]?.(rig)) ?? []))
-      } finally {
-        await rig.close()
-      }
-    }
-    return figures
-  },
+  run: () => runParts({ heap: on(heap), l1: on(l1), l2: on(l2), zipf: on(zipf), stampede: on(stampede) }),
 }

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { startRedis } from '@lockstep/servers'
-import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
+import { atLeast, atMost, plain, round, type Bench, type Figure } from './bench.ts'
 import { measureCommitToL1 } from './invalidator/latency.ts'
 import type { Throughput } from './invalidator/throughput.ts'
 import { machineStallPercent } from './machine-stalls.ts'
@@ -11,7 +11,6 @@ const PROCESS = fileURLToPath(new URL('invalidator/throughput-process.ts', impor
 const RATE = 2_000
 const RUNS = 3
 const SPIN_MS = 3_000
-const round = (value: number): number => Math.round(value * 100) / 100
 
 /** With Node's own young generation, as the image runs it; the 4 MB of `npm run` cost half of the throughput. */
 async function throughputOf(redisUrl: string): Promise<Throughput> {
@@ -35,13 +34,13 @@ export const invalidatorBench: Bench = {
     if (!median) throw new Error('nothing was measured')
     const { commits, p50, p99 } = await measureCommitToL1(RATE)
     return [
-      { name: 'machineStallPercent', value: stalls, unit: '%', target: null, met: null },
+      plain('machineStallPercent', stalls, '%'),
       atLeast('tagsPerSecond', median.tagsPerSecond, '1/s', 100_000),
-      { name: 'cpuPerTag', value: round(median.cpuUsPerTag), unit: 'µs', target: null, met: null },
-      { name: 'redisCpuPerTag', value: round(median.redisUsPerTag), unit: 'µs', target: null, met: null },
-      { name: 'commits', value: commits, unit: `commits at ${RATE}/s`, target: null, met: null },
-      atMost('commitToL1P50Ms', round(p50), 'ms', 3),
-      atMost('commitToL1P99Ms', round(p99), 'ms', 10),
+      plain('cpuPerTag', round(median.cpuUsPerTag, 2), 'µs'),
+      plain('redisCpuPerTag', round(median.redisUsPerTag, 2), 'µs'),
+      plain('commits', commits, `commits at ${RATE}/s`),
+      atMost('commitToL1P50Ms', round(p50, 2), 'ms', 3),
+      atMost('commitToL1P99Ms', round(p99, 2), 'ms', 10),
     ]
   },
 }

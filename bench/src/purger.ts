@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { findVarnish } from '@lockstep/servers'
-import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
+import { atLeast, atMost, plain, round, type Bench, type Figure } from './bench.ts'
 import { machineStallPercent } from './machine-stalls.ts'
 import { measureDrain } from './purger/drain.ts'
 import { measureCommitToEdge } from './purger/latency.ts'
@@ -24,13 +24,6 @@ export const purgerBench: Bench = {
       measureRate(PLANS.fastly, RATE_SECONDS),
       measureRate(PLANS.cloudflare, RATE_SECONDS),
     ])
-    const plain = (name: string, value: number, unit: string): Figure => ({
-      name,
-      value,
-      unit,
-      target: null,
-      met: null,
-    })
     const median = drains.toSorted((a, b) => a.keysPerSecond - b.keysPerSecond)[DRAINS >> 1]
     return [
       plain('machineStallPercent', stalls, '%'),
@@ -47,8 +40,6 @@ export const purgerBench: Bench = {
     ]
   },
 }
-
-const round = (value: number, digits: number): number => Number(value.toFixed(digits))
 
 function versionOfVarnish(): string {
   const program = findVarnish()

@@ -1,6 +1,6 @@
 import { ensureProgram, WRK } from '@lockstep/servers'
-import { atLeast, type Figure } from '../bench.ts'
-import { inTurn, median, ratioOf } from '../cache/rig.ts'
+import { atLeast, median, plain, round, type Figure } from '../bench.ts'
+import { inTurn, ratioOf } from '../cache/rig.ts'
 import { openApiRig, statusOf } from './rig.ts'
 import { runWrk, type WrkResult } from './wrk.ts'
 
@@ -10,9 +10,6 @@ const SECONDS = 2
 const ROUNDS = 5
 const PEERS = ['bare', 'layered-loader', 'bentocache', 'cacheable', 'rate-limit'] as const
 const OURS = 'lockstep'
-
-const round = (value: number, digits: number): number => Number(value.toFixed(digits))
-const plain = (name: string, value: number, unit: string): Figure => ({ name, value, unit, target: null, met: null })
 
 /** Products answered from L1 with every header, limit and metric on, beside a bare Fastify route that sends the same bytes. */
 export async function measureL1Route(): Promise<readonly Figure[]> {

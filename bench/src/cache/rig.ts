@@ -4,6 +4,7 @@ import { createCache, type Cache, type CacheOptions, type Entry } from '@lockste
 import { createTestPipeline, type TestPipeline } from '@lockstep/cache/testing'
 import { startRedis } from '@lockstep/servers'
 import { Redis } from 'ioredis'
+import { median } from '../bench.ts'
 
 /** About 300 bytes as JSON. */
 export interface Product {
@@ -103,11 +104,6 @@ export function idOf(key: string): number {
 /** Lets timers and sockets catch up after a tight loop. */
 export function breathe(ms = 60): Promise<void> {
   return sleep(ms)
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? Number.NaN
 }
 
 /** One thing that is measured beside others: runs once and answers a number, such as ns per operation. */

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { createTestPipeline } from '@lockstep/cache/testing'
-import { median, type CacheRig } from './rig.ts'
+import { median } from '../bench.ts'
+import type { CacheRig } from './rig.ts'
 
 interface Report {
   readonly loads: number

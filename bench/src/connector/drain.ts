@@ -37,7 +37,6 @@ export interface DrainRuns {
 
 export const RECVLOGICAL = 'pg_recvlogical'
 const SLOT = 'ours'
-const POLL_MS = 5
 // In the middle of the drain; long enough for every buffer to fill.
 const AFTER_MS = 500
 const AWAY_MS = 20_000
@@ -91,7 +90,7 @@ async function drainRaw(rig: Rig, workload: Workload, end: string): Promise<numb
   const startedMs = await rig.untilStreaming('raw')
   await ended
   const seconds = (performance.now() - startedMs) / 1000
-  await dropSlot(rig, 'raw')
+  await rig.dropSlot('raw')
   return workload.rows / seconds
 }
 
@@ -135,26 +134,16 @@ async function withConnector<T>(
     return measured
   } finally {
     await service.stop()
-    await dropSlot(rig, SLOT)
+    await rig.dropSlot(SLOT)
   }
 }
 
 /** Waits until Postgres may forget the backlog: only once the broker has acknowledged every record of it. */
 const untilConfirmed = (rig: Rig, end: string): Promise<void> =>
-  until(rig, `select 1 from pg_replication_slots where slot_name = '${SLOT}' and confirmed_flush_lsn >= '${end}'`)
+  rig.until(`select 1 from pg_replication_slots where slot_name = '${SLOT}' and confirmed_flush_lsn >= '${end}'`)
 
 const copySlot = ({ client }: Rig, name: string) =>
   client.query('select pg_copy_logical_replication_slot($1, $2)', ['base', name])
-
-async function dropSlot(rig: Rig, name: string): Promise<void> {
-  await until(rig, `select 1 from pg_replication_slots where slot_name = '${name}' and not active`)
-  await rig.client.query('select pg_drop_replication_slot($1)', [name])
-}
-
-async function until({ client }: Rig, query: string): Promise<void> {
-  const isSo = await pollUntil(async () => (await client.query(query)).rows.length > 0, DEADLINE_MS, POLL_MS)
-  if (!isSo) throw new Error(`it took more than ${DEADLINE_MS} ms until: ${query}`)
-}
 
 /** Reads the topic back and counts distinct rows. @throws when one is missing. */
 async function assertAllArrived({ kafka }: Rig, namespace: string, { rows, name }: Workload): Promise<void> {

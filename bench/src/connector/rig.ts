@@ -2,17 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  freePort,
-  pollUntil,
-  startKafka,
-  startPostgres,
-  type KafkaServer,
-  type PostgresServer,
-} from '@lockstep/servers'
-import pg from 'pg'
-import { ITEMS_TABLE } from '../pgbench.ts'
-import { buildService, startConnectorProcess, type ConnectorProcess } from './service.ts'
+import { freePort, pollUntil, startKafka, type KafkaServer, type PostgresServer } from '@lockstep/servers'
+import type pg from 'pg'
+import { buildLockstep } from '../lockstep.ts'
+import { openItemsDatabase } from '../pgbench.ts'
+import { startConnectorProcess, type ConnectorProcess } from './service.ts'
 
 export const PUBLICATION = 'bench'
 const RULES = `tables:
@@ -20,15 +14,18 @@ const RULES = `tables:
     - tag: item:{id}
     - tag: category:{category_id}
 `
-const TABLE = `${ITEMS_TABLE}; create publication ${PUBLICATION} for table items`
 
 /** Servers of one run: a database, a broker, and connector processes between them. */
 export interface Rig {
   readonly postgres: PostgresServer
   readonly kafka: KafkaServer
   readonly client: pg.Client
+  /** Resolves once the query finds a row. */
+  until(query: string): Promise<void>
   /** Resolves with the moment at which the slot was seen in use. */
   untilStreaming(slot: string): Promise<number>
+  /** Waits until nobody reads the slot, and drops it. */
+  dropSlot(slot: string): Promise<void>
   connector(
     slot: string,
     env?: Readonly<Record<string, string>>,
@@ -37,34 +34,36 @@ export interface Rig {
 }
 
 const POLL_MS = 5
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 120_000
 
 /** Starts the servers and makes the table `items`. */
 export async function openRig(): Promise<Rig> {
-  buildService()
+  buildLockstep()
   const work = mkdtempSync(join(tmpdir(), 'lockstep-bench-'))
   const rulesFile = join(work, 'rules.yaml')
   writeFileSync(rulesFile, RULES)
-  const [postgres, kafka] = await Promise.all([
-    startPostgres({ needs: 'process', settings: { max_wal_size: '8GB', checkpoint_timeout: '1h' } }),
+  const [database, kafka] = await Promise.all([
+    openItemsDatabase(),
     startKafka({ needs: 'process', jvm: 'as shipped' }),
   ])
-  const client = new pg.Client({ connectionString: postgres.url })
-  await client.connect()
-  await client.query(TABLE)
+  const { postgres, client } = database
+  await client.query(`create publication ${PUBLICATION} for table items`)
+  const until = async (query: string): Promise<void> => {
+    const isSo = await pollUntil(async () => (await client.query(query)).rows.length > 0, DEADLINE_MS, POLL_MS)
+    if (!isSo) throw new Error(`it took more than ${DEADLINE_MS} ms until: ${query}`)
+  }
   return {
     postgres,
     kafka,
     client,
+    until,
     async untilStreaming(slot) {
-      const query = 'select 1 from pg_replication_slots where slot_name = $1 and active'
-      const isSo = await pollUntil(
-        async () => (await client.query(query, [slot])).rows.length > 0,
-        DEADLINE_MS,
-        POLL_MS,
-      )
-      if (!isSo) throw new Error(`nobody reads the slot ${slot}`)
+      await until(`select 1 from pg_replication_slots where slot_name = '${slot}' and active`)
       return performance.now()
+    },
+    async dropSlot(slot) {
+      await until(`select 1 from pg_replication_slots where slot_name = '${slot}' and not active`)
+      await client.query('select pg_drop_replication_slot($1)', [slot])
     },
     async connector(slot, env = {}) {
       const namespace = `bench-${randomBytes(4).toString('hex')}`
@@ -72,8 +71,7 @@ export async function openRig(): Promise<Rig> {
       return { namespace, service: startConnectorProcess({ ...places, rulesFile, adminPort: await freePort(), env }) }
     },
     async close() {
-      await client.end()
-      await Promise.all([postgres.stop(), kafka.stop()])
+      await Promise.all([database.close(), kafka.stop()])
       rmSync(work, { recursive: true })
     },
   }

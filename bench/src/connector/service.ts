@@ -1,13 +1,11 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { PROGRAM, ROOT } from '../lockstep.ts'
 
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 // As the image runs it, and with the heap that compose.yaml gives it.
 const HEAP = ['--max-semi-space-size=4', '--max-old-space-size=128']
-const FLAGS = ['--enable-source-maps', ...HEAP, 'cli/dist/main.js', 'connector']
+const FLAGS = ['--enable-source-maps', ...HEAP, PROGRAM, 'connector']
 // USER_HZ: a kernel ABI constant on Linux.
 const TICKS_PER_SECOND = 100
 
@@ -31,14 +29,6 @@ export interface ConnectorProcess {
   /** Text of /metrics. */
   metrics(): Promise<string>
   stop(): Promise<void>
-}
-
-/** Compiles what the processes run, as the image does. */
-export function buildService(): void {
-  execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-b', 'cli'], {
-    cwd: ROOT,
-    stdio: 'inherit',
-  })
 }
 
 /** Starts `lockstep connector`; its errors go to this process' stderr. */

@@ -4,15 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { pollUntil, startPostgres, startRedis } from '@lockstep/servers'
-import pg from 'pg'
-import { buildService } from '../connector/service.ts'
-import { commitItems, ITEMS_TABLE } from '../pgbench.ts'
+import { pollUntil, startRedis } from '@lockstep/servers'
+import { quantiles } from '../bench.ts'
+import { buildLockstep, PROGRAM, ROOT } from '../lockstep.ts'
+import { commitItems, openItemsDatabase, waitsOf } from '../pgbench.ts'
 
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const LISTENER = fileURLToPath(new URL('listener.ts', import.meta.url))
 // As the image runs it.
-const FLAGS = ['--enable-source-maps', '--max-semi-space-size=4', 'cli/dist/main.js', 'dev']
+const FLAGS = ['--enable-source-maps', '--max-semi-space-size=4', PROGRAM, 'dev']
 const RULES = 'tables:\n  public.items:\n    - tag: item:{id}\n'
 const NAMESPACE = 'bench'
 const LISTENERS = 4
@@ -32,15 +31,12 @@ export interface CommitToL1 {
  * slowest of the four. One clock: one machine.
  */
 export async function measureCommitToL1(rate: number): Promise<CommitToL1> {
-  buildService()
+  buildLockstep()
   const work = mkdtempSync(join(tmpdir(), 'lockstep-bench-'))
-  const [postgres, redis] = await Promise.all([
-    startPostgres({ needs: 'process', settings: { max_wal_size: '8GB', checkpoint_timeout: '1h' } }),
-    startRedis({ needs: 'process' }),
-  ])
+  const [database, redis] = await Promise.all([openItemsDatabase(), startRedis({ needs: 'process' })])
+  const { postgres } = database
   const started: ChildProcess[] = []
   try {
-    await makeTable(postgres.url)
     const rules = join(work, 'rules.yaml')
     writeFileSync(rules, RULES)
     const flags = {
@@ -62,12 +58,13 @@ export async function measureCommitToL1(rate: number): Promise<CommitToL1> {
     await Promise.all(listeners.map((listener) => once(listener, 'message')))
     const acknowledged = await commitItems(postgres, { rate, seconds: WARM_SECONDS + SECONDS })
     const applied = await slowest(listeners, acknowledged.size)
-    return summary(acknowledged, applied)
+    const waits = waitsOf(acknowledged, applied, WARM_SECONDS)
+    return { commits: waits.length, ...quantiles(waits) }
   } finally {
     // Before the servers: they take back what they have made there.
     await Promise.all(started.map(end))
     await redis.stop()
-    await postgres.stop()
+    await database.close()
     rmSync(work, { recursive: true })
   }
 }
@@ -77,13 +74,6 @@ async function end(child: ChildProcess): Promise<void> {
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
   await exited
-}
-
-async function makeTable(url: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  await client.query(ITEMS_TABLE)
-  await client.end()
 }
 
 /** When the last of the processes had applied each id. */
@@ -103,14 +93,4 @@ async function slowest(listeners: readonly ChildProcess[], commits: number): Pro
   for (const [id, count] of counts) if (count < listeners.length) applied.delete(id)
   if (applied.size < commits) throw new Error(`${commits - applied.size} of ${commits} commits did not reach everybody`)
   return applied
-}
-
-function summary(acknowledged: ReadonlyMap<number, number>, applied: ReadonlyMap<number, number>): CommitToL1 {
-  const firstMs = Math.min(...[...acknowledged.values()].slice(0, 1_000))
-  const waits = [...acknowledged]
-    .filter(([, atMs]) => atMs > firstMs + WARM_SECONDS * 1000)
-    .map(([id, atMs]) => (applied.get(id) ?? Number.NaN) - atMs)
-    .toSorted((a, b) => a - b)
-  const at = (q: number): number => waits[Math.floor(waits.length * q)] ?? Number.NaN
-  return { commits: waits.length, p50: at(0.5), p99: at(0.99) }
 }
