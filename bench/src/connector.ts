@@ -1,70 +1,75 @@
 import { execFileSync } from 'node:child_process'
-import { atLeast, atMost, type Bench, type Figure } from './bench.ts'
-import { drainBoth, RECVLOGICAL, WORKLOADS, type Drain, type DrainRuns, type Workload } from './connector/drain.ts'
-import { measureLatency, type Latency } from './connector/latency.ts'
-import { openRig } from './connector/rig.ts'
+import { atLeast, atMost, median, onRig, plain, round, runParts, type Bench, type Figure } from './bench.ts'
+import { drainBoth, RECVLOGICAL, WORKLOADS, type DrainRuns, type Workload } from './connector/drain.ts'
+import { measureLatency, measurePlain, warmBroker, type ConnectorLatency, type Latency } from './connector/latency.ts'
+import { openRig, type Rig } from './connector/rig.ts'
+import { machineStallPercent } from './machine-stalls.ts'
 import { PGBENCH } from './pgbench.ts'
 
 const ROUNDS = 3
+const SPIN_MS = 3_000
 /** Commits per second. */
 const RATES = [500, 2_000]
 const MIN_RATIO: Readonly<Record<Workload['name'], number>> = { single: 1.4, hundred: 1.2, million: 1.2 }
 const LABEL: Readonly<Record<Workload['name'], string>> = { single: 'Single', hundred: 'Hundred', million: 'Million' }
 
+type Drains = ReadonlyMap<Workload['name'], DrainRuns>
+
 /** How fast the connector drains a backlog into Kafka, beside `pg_recvlogical` to /dev/null on the same slot contents. */
-export const connectorBench: Bench = {
-  versions: { pg_recvlogical: versionOf(RECVLOGICAL), pgbench: versionOf(PGBENCH), postgres: '18', kafka: '4.3.1' },
-  async run(): Promise<Figure[]> {
-    const rig = await openRig()
-    const runs = new Map<Workload['name'], DrainRuns>()
-    const latencies = new Map<number, Latency>()
-    try {
-      for (const workload of WORKLOADS) runs.set(workload.name, await drainBoth(rig, workload, ROUNDS))
-      for (const rate of RATES) latencies.set(rate, await measureLatency(rig, rate))
-    } finally {
-      await rig.close()
-    }
-    const figures = [...runs].flatMap(([name, each]) => drainFigures(name, each))
-    const cpu = medianOf(runs.get('hundred')?.ours ?? [], (drain) => drain.cpuSecondsPerMillionRows)
-    figures.push(atMost('cpuSecondsPerMillionRows', round(cpu, 2), 's', 7.5))
-    const rss = Math.max(...[...runs.values()].flatMap(({ ours }) => ours.map((drain) => drain.rssPeakMb)))
-    figures.push(atMost('rssPeakMb', round(rss, 0), 'MB', 200))
-    figures.push(atMost('rssLogAwayMb', round(runs.get('hundred')?.rssLogAwayMb ?? Number.NaN, 0), 'MB', 200))
-    return [...figures, ...[...latencies].flatMap(([rate, latency]) => latencyFigures(rate, latency))]
-  },
+async function drains(rig: Rig): Promise<Figure[]> {
+  const runs = new Map<Workload['name'], DrainRuns>()
+  for (const workload of WORKLOADS) runs.set(workload.name, await drainBoth(rig, workload, ROUNDS))
+  const hundred = runs.get('hundred')
+  const cpu = median((hundred?.ours ?? []).map((drain) => drain.cpuSecondsPerMillionRows))
+  return [
+    ...[...runs].flatMap(([name, each]) => drainFigures(name, each)),
+    atMost('cpuSecondsPerMillionRows', round(cpu, 2), 's', 7.5),
+    atMost('rssPeakMb', round(rssPeakMb(runs), 0), 'MB', 200),
+    atMost('rssLogAwayMb', round(hundred?.rssLogAwayMb ?? Number.NaN, 0), 'MB', 200),
+  ]
 }
 
-function latencyFigures(rate: number, { p50, p99, gateP50, gateP99 }: Latency): Figure[] {
-  const gate = (name: string, value: number): Figure => {
-    return { name: `gate${rate}${name}Ms`, value: round(value, 2), unit: 'ms', target: null, met: null }
+const rssPeakMb = (runs: Drains): number =>
+  Math.max(...[...runs.values()].flatMap(({ ours }) => ours.map((drain) => drain.rssPeakMb)))
+
+/** What a commit takes to a consumer through the connector, and through a plain script in its place. */
+async function latencies(rig: Rig): Promise<Figure[]> {
+  const figures: Figure[] = [plain('machineStallPercent', machineStallPercent(SPIN_MS), '%')]
+  await warmBroker(rig, Math.max(...RATES))
+  for (const rate of RATES) {
+    const ours = await measureLatency(rig, rate)
+    figures.push(...latencyFigures(rate, ours, await measurePlain(rig, rate)))
   }
+  return figures
+}
+
+/** The connector's throughput and latency, each on servers of its own. */
+export const connectorBench: Bench = {
+  versions: { pg_recvlogical: versionOf(RECVLOGICAL), pgbench: versionOf(PGBENCH), postgres: '18', kafka: '4.3.1' },
+  run: () => runParts({ drains: onRig(openRig, drains), latencies: onRig(openRig, latencies) }),
+}
+
+function latencyFigures(rate: number, ours: ConnectorLatency, script: Latency): Figure[] {
   return [
-    atMost(`latency${rate}P50Ms`, round(p50, 2), 'ms', 1.2),
-    atMost(`latency${rate}P99Ms`, round(p99, 2), 'ms', 5),
-    gate('P50', gateP50),
-    gate('P99', gateP99),
+    atMost(`latency${rate}P50Ms`, round(ours.p50, 2), 'ms', 1.2),
+    atMost(`latency${rate}P99Ms`, round(ours.p99, 2), 'ms', 5),
+    plain(`gate${rate}P50Ms`, round(ours.gateP50, 2), 'ms'),
+    plain(`gate${rate}P99Ms`, round(ours.gateP99, 2), 'ms'),
+    plain(`plain${rate}P50Ms`, round(script.p50, 2), 'ms'),
+    plain(`plain${rate}P99Ms`, round(script.p99, 2), 'ms'),
+    plain(`latency${rate}P99ToPlain`, round(ours.p99 / script.p99, 2), 'x'),
   ]
 }
 
 function drainFigures(name: Workload['name'], { ours, rawRowsPerSecond }: DrainRuns): Figure[] {
-  const our = medianOf(ours, (drain: Drain) => drain.rowsPerSecond)
-  const raw = medianOf(rawRowsPerSecond, (rate) => rate)
-  const plain = (figure: string, value: number): Figure => {
-    return { name: figure, value: round(value, 0), unit: 'rows/s', target: null, met: null }
-  }
+  const our = median(ours.map((drain) => drain.rowsPerSecond))
+  const raw = median(rawRowsPerSecond)
   return [
-    plain(`drain${LABEL[name]}RowsPerSecond`, our),
-    plain(`recvlogical${LABEL[name]}RowsPerSecond`, raw),
+    plain(`drain${LABEL[name]}RowsPerSecond`, round(our, 0), 'rows/s'),
+    plain(`recvlogical${LABEL[name]}RowsPerSecond`, round(raw, 0), 'rows/s'),
     atLeast(`drain${LABEL[name]}Ratio`, round(our / raw, 2), 'x', MIN_RATIO[name]),
   ]
 }
-
-function medianOf<T>(items: readonly T[], of: (item: T) => number): number {
-  const sorted = items.map(of).toSorted((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? Number.NaN
-}
-
-const round = (value: number, digits: number): number => Number(value.toFixed(digits))
 
 /** First line of `PROGRAM --version`, or why there is none. */
 function versionOf(program: string): string {
