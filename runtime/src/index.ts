@@ -1,6 +1,7 @@
 export * from './errors.ts'
 export * from './event-log.ts'
 export * from './latency.ts'
+export * from './zipf.ts'
 export * from './log.ts'
 export * from './metrics.ts'
 export { flagOf } from './config-flags.ts'

@@ -1,15 +1,15 @@
-import { BentoCache, bentostore } from 'bentocache'
-import { memoryDriver } from 'bentocache/drivers/memory'
-import { Loader } from 'layered-loader'
+import { createRandom } from '@lockstep/runtime'
 import { LRUCache } from 'lru-cache'
+import { bentocache, layeredLoader } from './peers.ts'
 import {
   defineProducts,
-  generator,
   idOf,
   inTurn,
   keys,
   KEYS,
   product,
+  SEED,
+  TTL_MS,
   type CacheRig,
   type Contestant,
   type Product,
@@ -17,9 +17,8 @@ import {
 
 const OPERATIONS = 300_000
 const ROUNDS = 9
-const TTL_MS = 3_600_000
 
-const random = generator()
+const random = createRandom(SEED)
 const order: readonly string[] = Array.from({ length: OPERATIONS }, () => keys[Math.floor(random() * KEYS)] ?? '')
 
 function sync(read: (key: string) => Product | null | undefined): () => number {
@@ -58,25 +57,19 @@ export async function measureL1(rig: CacheRig): Promise<Map<string, number[]>> {
     ttl: TTL_MS,
     fetchMethod: (key) => Promise.resolve(product(idOf(key))),
   })
-  const layered = new Loader<Product>({
-    inMemoryCache: { cacheType: 'lru-map', ttlInMsecs: TTL_MS, maxItems: KEYS * 2 },
-    dataSourceGetOneFn: (key) => Promise.resolve(product(idOf(key))),
-  })
-  const bento = new BentoCache({
-    default: 'memory',
-    stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: KEYS * 2, serialize: false })) },
-  })
-  const factory = (key: string) => bento.getOrSet({ key, ttl: TTL_MS, factory: () => product(idOf(key)) })
+  const load = (key: string): Promise<Product> => Promise.resolve(product(idOf(key)))
+  const layered = layeredLoader({ load, memory: { maxEntries: KEYS * 2 } })
+  const bento = bentocache({ load, memory: { maxEntries: KEYS * 2 } })
   for (const key of keys.slice(0, KEYS)) {
-    await Promise.all([entry.get(key), lru.fetch(key), layered.get(key), factory(key)])
+    await Promise.all([entry.get(key), lru.fetch(key), layered.read(key), bento.read(key)])
   }
   const contestants: Contestant[] = [
     ['lockstep peek', sync((key) => entry.peek(key))],
     ['lru-cache get', sync((key) => lru.get(key))],
     ['lockstep get', awaited((key) => entry.get(key))],
     ['lru-cache fetch', awaited((key) => lru.fetch(key))],
-    ['layered-loader get', awaited((key) => layered.get(key))],
-    ['bentocache getOrSet', awaited(factory)],
+    ['layered-loader get', awaited((key) => layered.read(key))],
+    ['bentocache getOrSet', awaited((key) => bento.read(key))],
   ]
   return inTurn(contestants, ROUNDS)
 }

@@ -1,15 +1,14 @@
-import { BentoCache, bentostore } from 'bentocache'
-import { redisDriver } from 'bentocache/drivers/redis'
+import { createRandom } from '@lockstep/runtime'
 import { Redis } from 'ioredis'
-import { Loader, RedisCache } from 'layered-loader'
+import { bentocache, layeredLoader } from './peers.ts'
 import {
   defineProducts,
-  generator,
   idOf,
   inTurn,
   keys,
   KEYS,
   product,
+  SEED,
   type CacheRig,
   type Contestant,
   type Product,
@@ -18,12 +17,11 @@ import {
 const OPERATIONS = 40_000
 const CONCURRENCY = 64
 const ROUNDS = 5
-const TTL_MS = 3_600_000
 
 /** Operations per second of 64 readers, each waiting for its answer before it asks again. */
 function readers(read: (key: string) => Promise<Product | null | undefined>): () => Promise<number> {
   return async () => {
-    const random = generator()
+    const random = createRandom(SEED)
     let left = OPERATIONS
     const begun = performance.now()
     const reader = async (): Promise<void> => {
@@ -43,20 +41,12 @@ export async function measureL2(rig: CacheRig): Promise<Map<string, number[]>> {
   const entry = defineProducts(await rig.cache({ l1: { maxBytes: 1 }, maxConcurrentLoads: 1_000 }), load)
   const plain = new Redis(rig.url)
   const pipelined = new Redis(rig.url, { enableAutoPipelining: true })
-  const others = new Redis(rig.url)
-  const layered = new Loader<Product>({
-    asyncCache: new RedisCache<Product>(others, { json: true, ttlInMsecs: TTL_MS, prefix: 'layered' }),
-    dataSourceGetOneFn: load,
-  })
-  const bento = new BentoCache({
-    default: 'redis',
-    stores: { redis: bentostore().useL2Layer(redisDriver({ connection: others, prefix: 'bento' })) },
-  })
-  const factory = (key: string) => bento.getOrSet({ key, ttl: TTL_MS, factory: () => product(idOf(key)) })
+  const layered = layeredLoader({ load, redis: { url: rig.url, prefix: 'layered' } })
+  const bento = bentocache({ load, redis: { url: rig.url, prefix: 'bento' } })
   for (let from = 0; from < KEYS; from += 100) {
     await Promise.all(
       keys.slice(from, Math.min(from + 100, KEYS)).map(async (key) => {
-        await Promise.all([entry.get(key), layered.get(key), factory(key)])
+        await Promise.all([entry.get(key), layered.read(key), bento.read(key)])
         await plain.set(`raw:${key}`, JSON.stringify(product(idOf(key))))
       }),
     )
@@ -66,12 +56,13 @@ export async function measureL2(rig: CacheRig): Promise<Map<string, number[]>> {
     ['lockstep', readers((key) => entry.get(key))],
     ['ioredis auto-pipelining', readers((key) => parsed(pipelined, key))],
     ['ioredis', readers((key) => parsed(plain, key))],
-    ['layered-loader', readers((key) => layered.get(key))],
-    ['bentocache', readers(factory)],
+    ['layered-loader', readers((key) => layered.read(key))],
+    ['bentocache', readers((key) => bento.read(key))],
   ]
   try {
     return await inTurn(contestants, ROUNDS)
   } finally {
-    for (const client of [plain, pipelined, others]) client.disconnect()
+    for (const client of [plain, pipelined]) client.disconnect()
+    for (const peer of [layered, bento]) peer.close()
   }
 }

@@ -38,17 +38,11 @@ export function product(id: number, version = 0): Product {
 /** Names row `id`, for every contestant alike; made once, as the key of a lookup table would be. */
 export const keys: readonly string[] = Array.from({ length: 100_000 }, (_, id) => `product:${id}`)
 
-const SEED = 0x2545f491
-/** Small and good enough to scatter; every contestant gets the same sequence. */
-export function generator(seed = SEED): () => number {
-  let state = seed
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 2 ** 32
-  }
-}
+/** Time to live of every contestant's values. */
+export const TTL_MS = 3_600_000
+
+/** Every contestant gets the same sequence of draws. */
+export const SEED = 0x2545f491
 
 /** A Redis, a pipeline that keeps the watermark moving, and caches attached to both with every check on. */
 export interface CacheRig {
@@ -92,7 +86,7 @@ export function defineProducts(cache: Cache, load: (key: string) => Promise<Prod
     key: (key) => key,
     load: (key) => load(key),
     tags: (value) => (value ? [`category:${value.categoryId}`] : []),
-    ttlMs: 3_600_000,
+    ttlMs: TTL_MS,
   })
 }
 

@@ -1,17 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { BentoCache, bentostore } from 'bentocache'
-import { memoryDriver } from 'bentocache/drivers/memory'
-import { redisBusDriver, redisDriver } from 'bentocache/drivers/redis'
-import { Redis } from 'ioredis'
-import { createNotificationPair, Loader, RedisCache } from 'layered-loader'
+import { createRandom, createZipf } from '@lockstep/runtime'
+import { bentocache, layeredLoader, type Peer, type PeerOptions } from './peers.ts'
 import {
   defineProducts,
-  generator,
   idOf,
   inTurn,
   keys,
   KEYS,
   product,
+  SEED,
   type CacheRig,
   type Contestant,
   type Product,
@@ -22,40 +19,27 @@ const CLIENTS = 64
 const WRITE_SHARE = 0.01
 const THETA = 0.99
 const ROUNDS = 5
-const TTL_MS = 3_600_000
-
-const shares = Array.from({ length: KEYS }, (_, rank) => 1 / (rank + 1) ** THETA)
-const total = shares.reduce((sum, share) => sum + share, 0)
-let running = 0
-const cumulative = Float64Array.from(shares, (share) => (running += share / total))
-
-/** Rank of a Zipf-distributed draw, most popular first. */
-function zipf(draw: number): number {
-  let low = 0
-  let high = KEYS - 1
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((cumulative[middle] ?? 1) < draw) low = middle + 1
-    else high = middle
-  }
-  return low
-}
 
 // The draws are made before, so that they cost no contestant anything. Negative: a write.
-const random = generator()
+const random = createRandom(SEED)
+const rank = createZipf(KEYS, THETA, random)
 const script = Int32Array.from({ length: OPERATIONS }, () => {
-  const rank = zipf(random())
-  return random() < WRITE_SHARE ? -1 - rank : rank
+  const drawn = rank()
+  return random() < WRITE_SHARE ? -1 - drawn : drawn
 })
 
-interface Service {
-  read(key: string): Promise<Product | null | undefined>
-  /** Makes every layer forget the row, which has just been written. */
-  written(key: string): Promise<unknown>
-}
+type Service = Pick<Peer, 'read' | 'written'>
 
-/** Ops/s of 64 clients over their own database of versions; a read older than the version at its begin is counted. */
-function measured(create: (load: (key: string) => Promise<Product>) => Service, stale: { reads: number }) {
+/**
+ * 64 clients over their own database of versions. A read is stale that is older than the row was at its begin, also while
+ * the write that makes it so waits for its own answer.
+ */
+function measure(create: (load: PeerOptions['load']) => Service): {
+  readonly run: () => Promise<number>
+  readonly stalePercent: () => number
+} {
+  let reads = 0
+  let stale = 0
   const versions = new Int32Array(KEYS)
   // A driver answers in a later turn, never in this one.
   const load = async (key: string): Promise<Product> => {
@@ -63,7 +47,7 @@ function measured(create: (load: (key: string) => Promise<Product>) => Service, 
     return product(idOf(key), versions[idOf(key)])
   }
   const service = create(load)
-  return async (): Promise<number> => {
+  const run = async (): Promise<number> => {
     let next = 0
     const begun = performance.now()
     const client = async (): Promise<void> => {
@@ -72,7 +56,8 @@ function measured(create: (load: (key: string) => Promise<Product>) => Service, 
         if (step >= 0) {
           const least = (versions[step] ?? 0) + 1_000
           const value = await service.read(keys[step] ?? '')
-          if ((value?.priceCents ?? 0) < least) stale.reads += 1
+          reads += 1
+          if ((value?.priceCents ?? 0) < least) stale += 1
         } else {
           versions[-1 - step] = (versions[-1 - step] ?? 0) + 1
           await service.written(keys[-1 - step] ?? '')
@@ -82,64 +67,45 @@ function measured(create: (load: (key: string) => Promise<Product>) => Service, 
     await Promise.all(Array.from({ length: CLIENTS }, client))
     return (OPERATIONS / (performance.now() - begun)) * 1_000
   }
+  return { run, stalePercent: () => (stale / Math.max(1, reads)) * 100 }
 }
 
-/** Zipf 0.99, 1 % writes, 64 clients, L1 and Redis: ops/s in turn. `maxEntries` bounds the memory of every contestant. */
-export async function measureZipf(rig: CacheRig, maxEntries: number): Promise<Map<string, number[]>> {
+/** Ops/s of each contestant by round, and the share of its reads (%) that were older than the row was when they began. */
+export interface ZipfResults {
+  readonly opsPerSecond: Map<string, number[]>
+  readonly stalePercent: Map<string, number[]>
+}
+
+/** Zipf 0.99, 1 % writes, 64 clients, L1 and Redis, in turn. `maxEntries` bounds the memory of every contestant. */
+export async function measureZipf(rig: CacheRig, maxEntries: number): Promise<ZipfResults> {
   const cache = await rig.cache({ l1: { maxEntries }, maxConcurrentLoads: 1_000 })
-  const clients = [new Redis(rig.url), new Redis(rig.url), new Redis(rig.url)] as const
-  const stale = { ours: { reads: 0 }, layered: { reads: 0 }, bento: { reads: 0 } }
-  const ours = measured((load) => {
-    const entry = defineProducts(cache, load)
-    return {
-      read: (key) => entry.get(key),
-      written: (key) => entry.invalidate(key, rig.pipeline.commit()),
-    }
-  }, stale.ours)
-  const layered = measured((load) => {
-    const { publisher, consumer } = createNotificationPair<Product>({
-      channel: `layered-${maxEntries}`,
-      publisherRedis: clients[0],
-      consumerRedis: clients[1],
-    })
-    const loader = new Loader<Product>({
-      inMemoryCache: { cacheType: 'lru-map', ttlInMsecs: TTL_MS, maxItems: maxEntries },
-      asyncCache: new RedisCache<Product>(clients[2], {
-        json: true,
-        ttlInMsecs: TTL_MS,
-        prefix: `layered-${maxEntries}`,
-      }),
-      dataSourceGetOneFn: load,
-      notificationConsumer: consumer,
-      notificationPublisher: publisher,
-    })
-    return { read: (key) => loader.get(key), written: (key) => loader.invalidateCacheFor(key) }
-  }, stale.layered)
-  const bentoService = measured((load) => {
-    const bento = new BentoCache({
-      default: 'tiered',
-      stores: {
-        tiered: bentostore()
-          .useL1Layer(memoryDriver({ maxItems: maxEntries }))
-          .useL2Layer(redisDriver({ connection: clients[2], prefix: `bento-${maxEntries}` }))
-          .useBus(redisBusDriver({ connection: clients[2].options })),
+  const peers: Peer[] = []
+  const peer = (create: typeof layeredLoader, name: string) => (load: PeerOptions['load']) => {
+    const redis = { url: rig.url, prefix: `${name}-${maxEntries}` }
+    const created = create({ load, memory: { maxEntries }, redis, bus: true })
+    peers.push(created)
+    return created
+  }
+  const services: readonly (readonly [string, (load: PeerOptions['load']) => Service])[] = [
+    [
+      'lockstep',
+      (load) => {
+        const entry = defineProducts(cache, load)
+        const written = (key: string): Promise<void> => entry.invalidate(key, rig.pipeline.commit())
+        return { read: (key) => entry.get(key), written }
       },
-    })
-    return {
-      read: (key) => bento.getOrSet({ key, ttl: TTL_MS, factory: () => load(key) }),
-      written: (key) => bento.delete({ key }),
-    }
-  }, stale.bento)
-  const contestants: Contestant[] = [
-    ['lockstep', ours],
-    ['layered-loader', layered],
-    ['bentocache', bentoService],
+    ],
+    ['layered-loader', peer(layeredLoader, 'layered-loader')],
+    ['bentocache', peer(bentocache, 'bentocache')],
   ]
+  const measured = services.map(([name, create]) => ({ name, ...measure(create) }))
   try {
-    const results = await inTurn(contestants, ROUNDS)
-    for (const [name, { reads }] of Object.entries(stale)) results.set(`${name} stale`, [reads])
-    return results
+    const opsPerSecond = await inTurn(
+      measured.map(({ name, run }): Contestant => [name, run]),
+      ROUNDS,
+    )
+    return { opsPerSecond, stalePercent: new Map(measured.map(({ name, stalePercent }) => [name, [stalePercent()]])) }
   } finally {
-    for (const client of clients) client.disconnect()
+    for (const peer of peers) peer.close()
   }
 }

@@ -1,9 +1,8 @@
-import { LatencyRecorder } from '@lockstep/runtime'
+import { createRandom, createZipf, LatencyRecorder } from '@lockstep/runtime'
 import pg from 'pg'
 import { Pool } from 'undici'
 import { httpGet } from '../adapters/http-get.ts'
 import { VersionOracle } from './oracle.ts'
-import { createRandom, createZipf } from './zipf.ts'
 
 /** What the load process is told at start. */
 export interface LoadOptions {

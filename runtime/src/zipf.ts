@@ -19,7 +19,7 @@ export function createZipf(n: number, exponent: number, random: () => number): (
   }
 }
 
-/** A small seeded generator (mulberry32): the demo's load is the same in every run. */
+/** Numbers 0 ≤ x < 1 that repeat with the seed (mulberry32): a load that is the same in every run. */
 export function createRandom(seed: number): () => number {
   let state = seed >>> 0
   return () => {
