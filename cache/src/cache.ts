@@ -76,6 +76,12 @@ function storeOf(options: CacheOptions): CacheStore | null {
   })
 }
 
+/** Names that never repeat: a random one for the process, and a count. */
+function namesOf(process: string): () => string {
+  let count = 0
+  return () => `${process}.${(count += 1).toString(36)}`
+}
+
 class LockstepCache implements Cache {
   readonly #context: CacheContext
   readonly #stopping = new AbortController()
@@ -272,7 +278,7 @@ class LockstepCache implements Cache {
       keyEvents,
       unsafe,
       signal: this.#stopping.signal,
-      nonce: randomUUID,
+      nonce: namesOf(randomUUID()),
     }
   }
 

@@ -91,7 +91,9 @@ async function fencesAgree(context: CacheContext, value: StoredValue, tags: read
     const filledUnder = new Map(value.tags)
     return plain.every((tag, index) => {
       const fence = fences[index]
-      return fence ? fence.incarnation === filledUnder.get(tag) && fence.stamp <= value.stamp : false
+      const isSame = fence?.incarnation === filledUnder.get(tag)
+      if (!isSame) context.knowledge.incarnations.forget(tag)
+      return isSame && fence !== null && fence !== undefined && fence.stamp <= value.stamp
     })
   } catch (error) {
     survived(context, error, 'reading fences')

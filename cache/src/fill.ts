@@ -1,7 +1,7 @@
-import type { Stamp, Tag } from '@lockstep/schemas'
-import { isCoarse } from './advance-plan.ts'
+import type { Stamp } from '@lockstep/schemas'
 import { survived, type CacheContext } from './context.ts'
 import { plainOf } from './dependencies.ts'
+import type { CacheStore } from './store.ts'
 import { encodeValue } from './value-format.ts'
 
 /** A value that was loaded under a lease. */
@@ -17,37 +17,51 @@ export interface Fill {
   readonly graceMs: number
   /** How long the load took, ms. */
   readonly loadMs: number
-  /** What `LeaseReply` said. */
+  /** What `LeaseReply` said: incarnation of the own fence, and its mark. */
+  readonly incarnation: string
   readonly evictionMark: string
 }
 
 /** Fences live longer than the value they guard, by more than a fill can take between touch and store. */
 const FENCE_MARGIN_MS = 10_000
+/** So much longer is a fence made to live than its value needs; until that is used up, fills under it need not touch it. */
+const FENCE_SLACK = 1.25
+
+/** Life of the fences of a value that is kept for `ttlMs`, grace included. */
+function fenceLifeMs(context: CacheContext, ttlMs: number): number {
+  return ttlMs + context.limits.leaseMs + FENCE_MARGIN_MS
+}
 
 /**
- * Stores a loaded value in Redis: touches every fence, then stores while the lease is held. Answers the ring moment before
- * the fences were read, and whether the value was stored: only then is an absent fence known to mean "none", because the
- * lease is shorter than any fence and nothing was evicted.
+ * Stores a loaded value in Redis: learns an incarnation of every fence, then stores while the lease is held. Answers whether
+ * it was stored, and, where every fence was read for it, the ring moment before: only when the value is stored is an absent
+ * fence known to mean "none", because the lease is shorter than any fence and nothing was evicted.
  */
 export async function storeFill(
   context: CacheContext,
   fill: Fill,
 ): Promise<{ stored: boolean; fencesReadAt: number | null }> {
-  const store = context.store
-  const fencesReadAt = context.knowledge.ring.sequence
+  const { store, knowledge } = context
+  const sequence = knowledge.ring.sequence
   try {
-    if (!store) return { stored: false, fencesReadAt: null }
     const ttlMs = fill.ttlMs + fill.graceMs
-    const longMs = ttlMs + context.limits.leaseMs + FENCE_MARGIN_MS
-    const touched = await store.fills.touch(plainOf(fill.tags), fill.stamp, longMs)
-    for (const { tag, stamp } of touched.newer) context.knowledge.raise(tag, stamp)
-    const agreed = touched.newer.length === 0 || context.unsafe.ignoreFences === true
-    const value =
-      agreed && touched.evictionMark === fill.evictionMark ? textOf(context, fill, touched.incarnations) : null
-    if (value !== null && (await store.fills.store({ key: fill.key, lease: fill.lease, value, ttlMs }))) {
+    const named =
+      store && !knowledge.mirror.covers(fill.tags, fill.stamp) ? await nameFences(context, store, fill) : null
+    const value = named && textOf(context, fill, named.incarnations)
+    if (
+      store &&
+      value &&
+      (await store.fills.store({
+        key: fill.key,
+        lease: fill.lease,
+        value,
+        ttlMs,
+        fenceMs: fenceLifeMs(context, ttlMs),
+      }))
+    ) {
       context.counters.stored += 1
       context.keyEvents.note(fill.key, 'stored', fill.stamp)
-      return { stored: true, fencesReadAt }
+      return { stored: true, fencesReadAt: named.areAllRead ? sequence : null }
     }
   } catch (error) {
     survived(context, error, 'storing a value')
@@ -58,22 +72,61 @@ export async function storeFill(
   return { stored: false, fencesReadAt: null }
 }
 
+/** The incarnation of each fence with one of its own. */
+interface Named {
+  readonly incarnations: ReadonlyMap<string, string>
+  readonly areAllRead: boolean
+}
+
+/**
+ * Learns the incarnations under which a value is to be stored; null where a fence is newer. The own one came with the lease,
+ * others are remembered or touched. A value from before the mirror's start is judged by its fences alone: all are touched.
+ */
+async function nameFences(context: CacheContext, store: CacheStore, fill: Fill): Promise<Named | null> {
+  const { knowledge, clock, unsafe } = context
+  const { incarnations: remembered, mirror } = knowledge
+  const { stamp, evictionMark } = fill
+  const incarnations = new Map<string, string>()
+  const areAllRead = mirror.start === null || stamp < mirror.start
+  const lifeMs = fenceLifeMs(context, fill.ttlMs + fill.graceMs)
+  const now = clock.now()
+  if (!areAllRead) {
+    incarnations.set(fill.key, fill.incarnation)
+    for (const tag of plainOf(fill.tags)) {
+      const known = tag === fill.key ? null : remembered.of(tag, now + lifeMs, evictionMark)
+      if (known !== null) incarnations.set(tag, known)
+    }
+  }
+  const unknown = plainOf(fill.tags).filter((tag) => !incarnations.has(tag))
+  if (unknown.length === 0) return { incarnations, areAllRead }
+  const touched = await store.fills.touch(unknown, stamp, lifeMs * FENCE_SLACK)
+  for (const newer of touched.newer) knowledge.raise(newer.tag, newer.stamp)
+  if (touched.newer.length > 0 && !unsafe.ignoreFences) return null
+  if (touched.evictionMark !== evictionMark) return null
+  unknown.forEach((tag, index) => {
+    const incarnation = touched.incarnations[index] ?? ''
+    incarnations.set(tag, incarnation)
+    const seen = { incarnation, livesUntil: now + lifeMs * FENCE_SLACK, evictionMark }
+    if (tag !== fill.key && incarnation !== '') remembered.remember(tag, seen)
+  })
+  return { incarnations, areAllRead }
+}
+
 /** Lets go of a lease without waiting; it would expire anyway. */
 export function dropLease(context: CacheContext, key: string, lease: string): void {
   context.store?.fills.release(key, lease).catch((error: unknown) => survived(context, error, 'releasing a lease'))
 }
 
-function textOf(context: CacheContext, fill: Fill, incarnations: readonly (string | null)[]): string | null {
+function textOf(context: CacheContext, fill: Fill, incarnations: ReadonlyMap<string, string>): string | null {
   const redisNowMs = context.freshness.redisNowMs(context.clock.now())
   if (redisNowMs === null) return null
-  const byTag = new Map(plainOf(fill.tags).map((tag, index) => [tag, incarnations[index] ?? '']))
   return encodeValue({
     stamp: fill.stamp,
     expiresAtMs: Math.floor(redisNowMs + fill.ttlMs),
     loadedAtMs: Math.floor(redisNowMs - fill.loadMs),
     loadMs: Math.ceil(fill.loadMs),
     // A class tag has no record of its own, so no incarnation.
-    tags: fill.tags.map((tag) => [tag, isCoarse(tag) ? '' : (byTag.get(tag as Tag) ?? '')] as const),
+    tags: fill.tags.map((tag) => [tag, incarnations.get(tag) ?? ''] as const),
     body: fill.body,
   })
 }

@@ -40,8 +40,7 @@ export class KeyEvents {
     let events = this.#byKey.get(key)
     if (!events) {
       if (this.#maxKeys === 0) return
-      const [oldest] = this.#byKey.size >= this.#maxKeys ? this.#byKey.keys() : []
-      if (oldest !== undefined) this.#byKey.delete(oldest)
+      if (this.#byKey.size >= this.#maxKeys) this.#byKey.delete(this.#byKey.keys().next().value ?? '')
       this.#byKey.set(key, (events = []))
     }
     events.push(event)

@@ -1,6 +1,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { Breaker } from './breaker.ts'
 import type { CacheContext } from './context.ts'
+import { Deadlines } from './deadlines.ts'
 import { CacheError } from './errors.ts'
 import { Doorkeeper } from './l1/doorkeeper.ts'
 import type { LocalCache } from './l1/local-cache.ts'
@@ -34,7 +35,7 @@ export class Kind<Args, V> {
   readonly doorkeeper: Doorkeeper | null
   readonly maxStalenessMs: number
   readonly graceMs: number
-  readonly loadTimeoutMs: number
+  readonly deadlines: Deadlines
   readonly breaker: Breaker
   readonly #codec: Codec<V>
   readonly #random: () => number
@@ -47,7 +48,8 @@ export class Kind<Args, V> {
     this.doorkeeper = definition.promote === 'hot' ? new Doorkeeper() : null
     this.maxStalenessMs = definition.maxStalenessMs ?? context.limits.maxStalenessMs
     this.graceMs = definition.graceMs ?? 0
-    this.loadTimeoutMs = definition.loadTimeoutMs ?? context.limits.loadTimeoutMs
+    const loadTimeoutMs = definition.loadTimeoutMs ?? context.limits.loadTimeoutMs
+    this.deadlines = new Deadlines(loadTimeoutMs, context.clock, context.signal)
     this.breaker = new Breaker({
       now: () => context.clock.now(),
       failures: definition.breakerFailures ?? DEFAULT_BREAKER_FAILURES,

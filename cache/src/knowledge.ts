@@ -1,6 +1,7 @@
 import { EVERYTHING, generationOf, maxStamp, parseLsn, ZERO_STAMP, type BusFence, type Stamp } from '@lockstep/schemas'
 import { FenceRing } from './fence-ring.ts'
 import type { Freshness } from './freshness.ts'
+import { Incarnations } from './incarnations.ts'
 import type { KeyEvents } from './key-events.ts'
 import type { LocalCache } from './l1/local-cache.ts'
 import type { LocalLayer } from './l1/local-layer.ts'
@@ -30,6 +31,7 @@ export class Knowledge {
   readonly mirror: Mirror
   readonly ring = new FenceRing()
   readonly replays = new ReplayHistory()
+  readonly incarnations = new Incarnations()
   readonly #parts: KnowledgeParts
   #newest: Stamp | null = null
 
@@ -83,6 +85,7 @@ export class Knowledge {
     const { clock, l1, freshness } = this.#parts
     l1.clear()
     this.replays.clear()
+    this.incarnations.clear()
     freshness.reset()
     // Flights begun before may have missed what `start` sums up.
     this.ring.push(EVERYTHING, attachment.start)

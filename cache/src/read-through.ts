@@ -7,7 +7,7 @@ import { CacheError } from './errors.ts'
 import { dropLease, storeFill } from './fill.ts'
 import type { Flight } from './flight.ts'
 import type { Kind } from './kind.ts'
-import { runLoader } from './loader.ts'
+import { runLoader, type Late } from './loader.ts'
 import { type Arrival, type Outcome } from './outcome.ts'
 import type { LeaseReply } from './store.ts'
 import type { LoadContext } from './types.ts'
@@ -19,7 +19,33 @@ const POLL_GROWTH = 1.5
 /** A right to store: the lease, and what came with it. */
 interface Held {
   readonly lease: string
+  /** Of the own fence. */
+  readonly incarnation: string
   readonly evictionMark: string
+}
+
+function heldOf(reply: LeaseReply): Held | null {
+  const { lease, fence, evictionMark } = reply
+  return lease === null ? null : { lease, incarnation: fence?.incarnation ?? '', evictionMark }
+}
+
+/** What a loader is told; few ask for the signal, so it is made when they do. */
+class Loading implements LoadContext {
+  readonly stamp: Stamp | null
+  readonly token: Stamp | null
+  readonly asOf: LoadContext['asOf']
+  readonly #late: Late
+
+  constructor({ stamp, token, asOf }: Omit<LoadContext, 'signal'>, late: Late) {
+    this.stamp = stamp
+    this.token = token
+    this.asOf = asOf
+    this.#late = late
+  }
+
+  get signal(): AbortSignal {
+    return this.#late.signal
+  }
 }
 
 /** What one flight works on. */
@@ -41,7 +67,9 @@ export class ReadThrough<Args, V> {
     this.#context = context
     this.#kind = kind
     this.#bulk = new Bulk((args, stamp) =>
-      runLoader(context, kind, (signal) => kind.definition.loadMany?.(args, { stamp, signal }) ?? Promise.resolve([])),
+      runLoader(context, kind, async (late) => {
+        return (await kind.definition.loadMany?.(args, new Loading({ stamp, token: null, asOf: () => undefined }, late))) ?? []
+      }),
     )
   }
 
@@ -79,9 +107,10 @@ export class ReadThrough<Args, V> {
     const accepted = await accept(this.#context, reply.value, this.#demand(work.reader, 0))
     const isNewer = accepted !== null && this.#loadedAt(accepted) > knownAt + RENEWED_BY_MS
     const promoted = isNewer ? this.#promote(work.reader.key, accepted) : null
-    if (reply.lease === null) return promoted
-    if (!promoted) return this.#load(work, { lease: reply.lease, evictionMark: reply.evictionMark })
-    dropLease(this.#context, work.reader.key, reply.lease)
+    const held = heldOf(reply)
+    if (held === null) return promoted
+    if (!promoted) return this.#load(work, held)
+    dropLease(this.#context, work.reader.key, held.lease)
     return promoted
   }
 
@@ -113,7 +142,8 @@ export class ReadThrough<Args, V> {
         if (reply.lease !== null) dropLease(this.#context, key, reply.lease)
         return promoted
       }
-      if (reply.lease !== null) return this.#load(work, { lease: reply.lease, evictionMark: reply.evictionMark })
+      const held = heldOf(reply)
+      if (held) return this.#load(work, held)
       if (!how.canWait || clock.now() >= deadline) return this.#load(work, null)
       await clock.sleep(pollMs * (0.75 + random() / 2), signal)
       if (signal.aborted) throw new CacheError('LOCKSTEP_CACHE_STOPPED', 'the cache stopped while a read waited')
@@ -160,8 +190,8 @@ export class ReadThrough<Args, V> {
     const { definition } = this.#kind
     const isTogether = definition.loadMany !== undefined && (isBulk || !definition.load)
     if (isTogether) return this.#bulk.load(args, stamp)
-    return runLoader(this.#context, this.#kind, async (signal) => {
-      return definition.load?.(args, { stamp, token: reader.token, signal, asOf }) ?? null
+    return runLoader(this.#context, this.#kind, async (late) => {
+      return definition.load?.(args, new Loading({ stamp, token: reader.token, asOf }, late)) ?? null
     })
   }
 
@@ -194,7 +224,8 @@ export class ReadThrough<Args, V> {
     // Where the mirror alone decides, nobody waits for Redis: the fill goes on behind the readers' backs.
     const isKept = knowledge.keep(kind.l1, kept, null)
     if (!held) return { ...outcome, stored: false }
-    const fill = storeFill(this.#context, { key, ...held, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs })
+    const wish = { key, ...held, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs }
+    const fill = storeFill(this.#context, wish)
     if (isKept) return { ...outcome, stored: false, filling: fill.then(({ stored }) => stored) }
     const { stored, fencesReadAt } = await fill
     knowledge.keep(kind.l1, kept, fencesReadAt)

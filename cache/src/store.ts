@@ -19,7 +19,10 @@ export interface LeaseRequest {
 export interface LeaseReply {
   /** The lease's exact text when it is ours, else null. */
   readonly lease: string | null
-  /** The own fence: the load's stamp is the greater of it and the stamp asked with. */
+  /**
+   * The own fence, always there where the lease is ours, made to outlive it where there was none: the load's stamp is the greater of it and the stamp asked with, and
+   * the value may name its incarnation.
+   */
   readonly fence: FenceRecord | null
   /** The stored value, read *after* the lease: a holder that stored in between is not loaded again. */
   readonly value: string | null
@@ -44,6 +47,8 @@ export interface StoreRequest {
   /** As `encodeValue` writes it. */
   readonly value: string
   readonly ttlMs: number
+  /** Least life of the own fence from now on: longer than that of the value. */
+  readonly fenceMs: number
 }
 
 /** Fences, and what whoever answered them knows. */

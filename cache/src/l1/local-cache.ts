@@ -70,15 +70,19 @@ export class LocalCache {
 
   /** Removes what a fence covers: records with an older stamp. Answers how many. */
   evict(tag: string, fence: Stamp): number {
+    // Most fences are of one value's own tag.
+    if (!isCoarse(tag) && !this.#index.has(tag)) return this.#evictOne(tag, fence) ? 1 : 0
     let evicted = 0
     // Copied, because deleting changes what is walked.
-    for (const key of Array.from(this.#covered(tag))) {
-      const record = this.#records.get(key)
-      if (!record || record.stamp >= fence) continue
-      this.#remove(record)
-      evicted += 1
-    }
+    for (const key of Array.from(this.#covered(tag))) if (this.#evictOne(key, fence)) evicted += 1
     return evicted
+  }
+
+  #evictOne(key: string, fence: Stamp): boolean {
+    const record = this.#records.get(key)
+    if (!record || record.stamp >= fence) return false
+    this.#remove(record)
+    return true
   }
 
   clear(): void {

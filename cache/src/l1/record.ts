@@ -22,17 +22,18 @@ const NO_TAGS: readonly string[] = []
  * when it came and with every fence since. Times are whole ms, so that V8 keeps them within the record.
  */
 export class LocalRecord {
-  readonly key: string
+  // What a hit looks at stands first, so that it lies together in memory.
   readonly value: unknown
+  refreshAt: number
+  /** What the policy notes: a turn of the list, or a count of uses. */
+  mark = 0
   readonly stamp: Stamp
+  readonly key: string
   /** Tags besides the key itself. */
   tags: readonly string[] = NO_TAGS
-  refreshAt: number
   readonly deadAt: number
   readonly loadedAt: number
   readonly bytes: number
-  /** What the policy notes: a turn of the list, or a count of uses. */
-  mark = 0
   previous: LocalRecord | null = null
   next: LocalRecord | null = null
 

@@ -28,6 +28,11 @@ export class TagIndex {
     }
   }
 
+  /** Tells whether keys depend on exactly this tag. */
+  has(tag: string): boolean {
+    return this.#tagged.has(tag)
+  }
+
   /** Keys that depend on exactly this tag. */
   keys(tag: string): Iterable<string> {
     return this.#tagged.get(tag)?.keys ?? NO_TAGS

@@ -1,15 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { Stamp, Tag } from '@lockstep/schemas'
+import { epochStart, generationOf, type Stamp, type Tag } from '@lockstep/schemas'
 import { CacheError } from '../errors.ts'
-import type { CacheStore, FenceRecord, LeaseReply, LeaseRequest, StoreRequest, TouchReply } from '../store.ts'
+import { fenceOf } from '../fence-record.ts'
+import type { CacheStore, LeaseReply, LeaseRequest, StoreRequest, TouchReply } from '../store.ts'
 import { invalidate } from './fence-writer.ts'
 import type { MemoryServer } from './server.ts'
-
-const STAMP_END = 28
-
-function fenceOf(text: string | null): FenceRecord | null {
-  return text === null ? null : { stamp: text.slice(0, STAMP_END) as Stamp, incarnation: text.slice(STAMP_END + 1) }
-}
 
 class MemoryStore implements CacheStore {
   readonly values: CacheStore['values']
@@ -85,10 +80,16 @@ class MemoryStore implements CacheStore {
     this.#refuseWhenFull()
     const { strings } = this.#server
     const key = `l:${request.key}`
-    const fence = fenceOf(strings.get(`f:${request.key}`))
-    const stamp = fence && fence.stamp > request.stamp ? fence.stamp : request.stamp
+    const fenceKey = `f:${request.key}`
+    const known = fenceOf(strings.get(fenceKey))
+    const stamp = known && known.stamp > request.stamp ? known.stamp : request.stamp
     const lease = strings.get(key) === null ? `${stamp}:${request.holder}` : null
-    if (lease !== null) strings.set(key, lease, request.leaseMs)
+    if (lease !== null) {
+      strings.set(key, lease, request.leaseMs)
+      const fresh = `${epochStart(generationOf(stamp))}:${request.holder}`
+      if (!known) strings.set(fenceKey, fresh, 2 * request.leaseMs)
+    }
+    const fence = fenceOf(strings.get(fenceKey))
     return { lease, fence, value: strings.get(`v:${request.key}`), evictionMark: '' }
   }
 
@@ -115,6 +116,7 @@ class MemoryStore implements CacheStore {
     const { strings } = this.#server
     if (strings.get(`l:${request.key}`) !== request.lease) return false
     strings.set(`v:${request.key}`, request.value, request.ttlMs)
+    strings.prolong(`f:${request.key}`, request.fenceMs)
     strings.delete(`l:${request.key}`)
     return true
   }

@@ -17,6 +17,19 @@ const LOSSES = [
   ['both, and a filler that tries again', { transactions: 1, fillers: 1, runs: 2, evictions: 1, failovers: 1 }],
 ] as const
 
+/** The same with fillers that see the fence before they load; they need no eviction mark, and have none. */
+const EARLIER = [
+  ['with the lease, two changes and two fillers', { ...BOUNDS, touches: 'with the lease' }],
+  ['with the lease, an eviction', { transactions: 2, fillers: 1, runs: 1, evictions: 1, touches: 'with the lease' }],
+  ['with the lease, a failover', { transactions: 1, fillers: 2, runs: 1, failovers: 1, touches: 'with the lease' }],
+  ['before, an eviction among two changes', { transactions: 2, fillers: 1, runs: 1, evictions: 1, touches: 'before' }],
+  ['before, an eviction among two fillers', { transactions: 1, fillers: 2, runs: 1, evictions: 1, touches: 'before' }],
+  ['before, a failover', { transactions: 1, fillers: 1, runs: 2, failovers: 1, touches: 'before' }],
+] as const
+
+/** What they rest on. */
+const NEEDED_EARLIER = ['gate', 'incarnation', 'presence', 'stamp first', 'read check'] as const
+
 /** What a protection is worth shows only where that is lost which it is about. */
 const LOST: Readonly<Partial<Record<Protection, Partial<Bounds>>>> = {
   'eviction mark': { evictions: 1 },
@@ -33,11 +46,29 @@ describe('cache/model', () => {
     expect(found.validStates).toBeGreaterThan(100_000)
   })
 
-  test.each(LOSSES)('nor where Redis loses something by itself: %s', (_, bounds) => {
+  test.each(LOSSES)('nor where Redis loses something by itself: %s', { timeout: 60_000 }, (_, bounds) => {
     const found = explore(bounds, null)
     expect(found.trace).toBeNull()
     expect(found.states).toBeGreaterThan(10_000)
     expect(found.validStates).toBeGreaterThan(500)
+  })
+
+  test.each(EARLIER)('nor where fillers see the fence earlier: %s', { timeout: 60_000 }, (_, bounds) => {
+    const found = explore(bounds, null)
+    expect(found.trace).toBeNull()
+    expect(found.states).toBeGreaterThan(10_000)
+    expect(found.validStates).toBeGreaterThan(500)
+  })
+
+  describe.each(['with the lease', 'before'] as const)('seen %s', (touches) => {
+    test.each(NEEDED_EARLIER)(
+      'without %s some order of steps serves a stale value',
+      { timeout: 60_000 },
+      (protection) => {
+        const found = explore({ ...BOUNDS, touches }, protection, { trace: true })
+        expect(found.trace?.length).toBeGreaterThan(5)
+      },
+    )
   })
 
   test.each(PROTECTIONS)('without %s some order of steps serves a stale value', { timeout: 60_000 }, (protection) => {

@@ -11,7 +11,9 @@ import {
   UNSTAMPED,
   type Bounds,
   type Filler,
+  type ModelFence,
   type ModelState,
+  type Touching,
 } from './state.ts'
 import { search, type Explorable, type Exploration, type Step } from './search.ts'
 
@@ -52,11 +54,13 @@ type Apply = (next: ModelState) => void
 export class FenceModel implements Explorable<ModelState> {
   readonly first: ModelState
   readonly #bounds: Bounds
+  readonly #touches: Touching
   readonly #without: Protection | null
 
   constructor(bounds: Bounds, without: Protection | null) {
     this.first = initialState(bounds)
     this.#bounds = bounds
+    this.#touches = bounds.touches ?? 'after the load'
     this.#without = without
   }
 
@@ -181,26 +185,51 @@ export class FenceModel implements Explorable<ModelState> {
     if (filler.known < clock && (filler.step === IDLE || this.#lacks('stamp first'))) {
       act(`learns ${clock}`, (_, it) => (it.known = clock))
     }
-    if (filler.step === IDLE && filler.runs < this.#bounds.runs && state.lease === 0) {
-      act(`leases with S=${filler.known}`, (next, it) => {
-        next.leases += 1
-        next.lease = next.leases
-        Object.assign(it, {
-          step: LEASED,
-          lease: next.lease,
-          stamp: it.known,
-          runs: it.runs + 1,
-          mark: this.#mark(next),
-        })
-      })
-    }
+    if (this.#mayRemember(state, filler))
+      act('remembers the fence', (next, it) => this.#remember(next, it, { clock: it.known, isLong: true }))
+    if (this.#mayLease(state, filler)) act(`leases with S=${filler.known}`, (next, it) => this.#lease(next, it))
+    const ready = this.#touches === 'after the load' ? LOADED : TOUCHED
     if (filler.step === LEASED) {
-      const step = this.#lacks('stamp first') ? UNSTAMPED : LOADED
+      const step = this.#lacks('stamp first') ? UNSTAMPED : ready
       act('loads', (next, it) => Object.assign(it, { saw: next.visible, step }))
     }
-    if (filler.step === UNSTAMPED) act('stamps', (_, it) => Object.assign(it, { stamp: it.known, step: LOADED }))
+    if (filler.step === UNSTAMPED) act('stamps', (_, it) => Object.assign(it, { stamp: it.known, step: ready }))
     if (filler.step === LOADED) act('touches', (next, it) => this.#touch(next, it))
     if (filler.step === TOUCHED) act('stores', (next, it) => this.#store(next, it))
+  }
+
+  #mayBegin({ step, runs }: Filler): boolean {
+    return step === IDLE && runs < this.#bounds.runs
+  }
+
+  /** At any time before it stores, as long as nothing was evicted since its lease. */
+  #mayRemember(state: ModelState, filler: Filler): boolean {
+    if (this.#touches !== 'before') return false
+    return this.#mayBegin(filler) || (filler.step === LEASED && filler.mark === this.#mark(state))
+  }
+
+  #mayLease(state: ModelState, filler: Filler): boolean {
+    const isReady = this.#touches !== 'before' || filler.incarnation !== 0
+    return this.#mayBegin(filler) && state.lease === 0 && isReady
+  }
+
+  #lease(next: ModelState, filler: Filler): void {
+    next.leases += 1
+    next.lease = next.leases
+    if (this.#touches === 'with the lease') this.#remember(next, filler, { clock: 0, isLong: false })
+    const { known, runs } = filler
+    Object.assign(filler, { step: LEASED, lease: next.lease, stamp: known, runs: runs + 1, mark: this.#mark(next) })
+  }
+
+  /** Makes the fence exist and learns its incarnation before the load: whatever is applied from now on is found in it. */
+  #remember(next: ModelState, filler: Filler, { clock, isLong }: Pick<ModelFence, 'clock' | 'isLong'>): void {
+    if (!next.fence) {
+      next.incarnations += 1
+      next.fence = { clock, incarnation: next.incarnations, outlives: 0, isLong }
+    }
+    next.fence.isLong ||= isLong
+    filler.known = Math.max(filler.known, next.fence.clock)
+    filler.incarnation = next.fence.incarnation
   }
 
   /** As the script does it: fence and lease lie in different slots, so it does not look at the lease. */
@@ -234,6 +263,7 @@ export class FenceModel implements Explorable<ModelState> {
       next.value = { stamp: filler.stamp, saw: filler.saw, incarnation: filler.incarnation }
     }
     if (isHeld) next.lease = 0
+    if (isHeld && next.fence && this.#touches === 'with the lease') next.fence.isLong = true
     filler.step = IDLE
   }
 }

@@ -70,6 +70,12 @@ export interface ModelState extends ModelRedis {
   fillers: Filler[]
 }
 
+/**
+ * When a filler makes the fence exist and learns its incarnation: after the load; with the lease, as that of the own tag; or
+ * at any time before, as of a tag that it remembers from an earlier fill.
+ */
+export type Touching = 'after the load' | 'with the lease' | 'before'
+
 /** How many of each there are. */
 export interface Bounds {
   readonly transactions: number
@@ -79,6 +85,8 @@ export interface Bounds {
   readonly evictions?: number
   /** How often a replica may be promoted that has missed the last writes. None unless given. */
   readonly failovers?: number
+  /** When a filler looks at the fence that its value will name. After its load unless given. */
+  readonly touches?: Touching
 }
 
 /** Clock of a snapshot that sees `visible`: (xmax, −|xip|) with xids from 1 on. */

@@ -45,17 +45,29 @@ for i = 3, #ARGV do
 end
 `)
 
-/** KEYS lease, fence, value; ARGV holder, S, leaseMs. Answers {lease or '', fence or '', value or false}: read after the lease. */
+/**
+ * KEYS lease, fence, value of each key; ARGV holder, S, leaseMs of each. Answers {lease or '', fence or '',
+ * value or false} for each. Whoever gets the lease finds the own fence there: where it was absent, one that knows of no
+ * change in this epoch and has the holder for its incarnation. Several keys as in INVALIDATE.
+ */
 export const LEASE = script(`
 #!lua
-local fence = redis.call('GET', KEYS[2]) or ''
-local stamp = ARGV[2]
-if fence ~= '' and fence:sub(1, 28) > stamp then stamp = fence:sub(1, 28) end
-local lease = stamp .. ':' .. ARGV[1]
-if redis.call('SET', KEYS[1], lease, 'NX', 'PX', ARGV[3]) then
-  return {lease, fence, redis.call('GET', KEYS[3])}
+local replies = {}
+for i = 1, #KEYS / 3 do
+  local fenceKey, at = KEYS[3 * i - 1], 3 * i - 2
+  local known = redis.call('MGET', fenceKey, KEYS[3 * i])
+  local holder, stamp, fence = ARGV[at], ARGV[at + 1], known[1] or ''
+  if fence ~= '' and fence:sub(1, 28) > stamp then stamp = fence:sub(1, 28) end
+  local lease = stamp .. ':' .. holder
+  if not redis.call('SET', KEYS[3 * i - 2], lease, 'NX', 'PX', ARGV[at + 2]) then
+    lease = ''
+  elseif fence == '' then
+    fence = stamp:sub(1, 8) .. '00000000000000000000:' .. holder
+    redis.call('SET', fenceKey, fence, 'PX', 2 * ARGV[at + 2])
+  end
+  replies[i] = {lease, fence, known[2]}
 end
-return {'', fence, redis.call('GET', KEYS[3])}
+return replies
 `)
 
 /** KEYS fence; ARGV S, longMs, nonce. Answers {1, incarnation}, or {0, stamp} where the fence is newer. */
@@ -72,13 +84,24 @@ if life >= 0 and life < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], AR
 return {1, fence:sub(30)}
 `)
 
-/** KEYS value, lease; ARGV lease, value, ttlMs. Answers 1 when stored. */
+/**
+ * KEYS value, lease, fence of each key; ARGV lease, value, ttlMs, least life of the fence of each. Answers 1 for each that was
+ * stored. Several keys as in INVALIDATE.
+ */
 export const STORE = script(`
 #!lua
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('DEL', KEYS[2])
-return 1
+local stored = {}
+for i = 1, #KEYS / 3 do
+  local lease, at = KEYS[3 * i - 1], 4 * i - 3
+  stored[i] = 0
+  if redis.call('GET', lease) == ARGV[at] then
+    redis.call('SET', KEYS[3 * i - 2], ARGV[at + 1], 'PX', ARGV[at + 2])
+    redis.call('PEXPIRE', KEYS[3 * i], ARGV[at + 3], 'GT')
+    redis.call('DEL', lease)
+    stored[i] = 1
+  end
+end
+return stored
 `)
 
 /** KEYS lease; ARGV lease. Answers 1 when dropped. */

@@ -42,6 +42,8 @@ async function createFixture(): Promise<StoreFixture> {
 
 registerStoreContract('Redis', createFixture)
 
+const WISH = { key: 'x:1', holder: 'h', stamp: stampAt(1), leaseMs: 1_000 }
+
 describe('cache/store on Redis', () => {
   test('a server that has forgotten the scripts is taught them again', async () => {
     const fixture = await createFixture()
@@ -50,7 +52,7 @@ describe('cache/store on Redis', () => {
     await redis.script('FLUSH', 'SYNC')
     await fixture.writer.applyFences([{ tag, stamp: stampAt(2) }])
     await redis.script('FLUSH', 'SYNC')
-    const { lease } = await fixture.store.fills.lease({ key: 'x:1', holder: 'h', stamp: stampAt(1), leaseMs: 1_000 })
+    const { lease } = await fixture.store.fills.lease(WISH)
     expect(lease).not.toBeNull()
     expect((await fixture.store.values.fences([tag])).records[0]?.stamp).toBe(stampAt(2))
     await fixture.close()
@@ -84,8 +86,7 @@ describe('cache/store on Redis', () => {
     await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
     const fixture = await createFixture()
     try {
-      const request = { key: 'x:1', holder: 'h', stamp: stampAt(1), leaseMs: 1_000 }
-      const lease = await fixture.store.fills.lease(request)
+      const lease = await fixture.store.fills.lease(WISH)
       const touch = () => fixture.store.fills.touch(['x:1' as Tag], stampAt(1), 60_000)
       expect((await touch()).evictionMark).toBe(lease.evictionMark)
       await redis.set('victim', 'v')

@@ -4,25 +4,17 @@ import { ReplyError, type Redis } from 'ioredis'
 import { Breaker } from '../breaker.ts'
 import { systemClock } from '../clock.ts'
 import { CacheError } from '../errors.ts'
-import type {
-  Attachment,
-  BusMessage,
-  CacheStore,
-  FenceRecord,
-  FencesReply,
-  LeaseReply,
-  LeaseRequest,
-  StoreRequest,
-  TouchReply,
-} from '../store.ts'
+import { fenceOf } from '../fence-record.ts'
+import type { Attachment, BusMessage, CacheStore, FencesReply } from '../store.ts'
 import type { CacheClock } from '../types.ts'
 import { attachmentOf } from '../watermark.ts'
+import { Batch } from './batch.ts'
 import { openClient, tryConnect } from './connection.ts'
+import { RedisFills } from './fills.ts'
 import { invalidations } from './invalidations.ts'
-import { call, failure, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
-import { ACK, ATTACH, LEASE, RELEASE, STORE, TOUCH } from './scripts.ts'
+import { call, failure, runOne, runPipeline, send, timeOf } from './pipeline.ts'
+import { ACK, ATTACH } from './scripts.ts'
 import { RedisSequencer } from './sequencer.ts'
-import { ValueBatch } from './value-batch.ts'
 
 /** What a store over Redis ≥ 7 needs. */
 export interface RedisStoreOptions {
@@ -34,7 +26,10 @@ export interface RedisStoreOptions {
   readonly nonce?: (() => string) | undefined
 }
 
-const STAMP_END = 28
+/** Values per command: enough that the command's own cost is gone, few enough that others' answers need not wait long. */
+const VALUES_PER_READ = 128
+/** Invalidations of one turn that travel together; see `invalidations` for how. */
+const FENCINGS = 256
 /** Fewer would open at one slow command of a pipeline; more would cost a reader 100 ms each. */
 const FAILURES_TO_OPEN = 5
 /** Entries per read of the bus: a tail that comes back after a pause must not build one reply of the whole stream. */
@@ -44,18 +39,16 @@ const SILENT_MS = 1_000
 /** A blocking read that is overdue by this much (ms) hangs on a dead connection. */
 const BLOCK_GRACE_MS = 1_000
 
-function fenceOf(text: string | null): FenceRecord | null {
-  return text ? { stamp: text.slice(0, STAMP_END) as Stamp, incarnation: text.slice(STAMP_END + 1) } : null
-}
-
-function evictedKeys(info: unknown): string {
-  return /^evicted_keys:(\d+)/m.exec(String(info))?.[1] ?? 'unknown'
-}
-
 /** A reply of the server is an answer, however bad; anything else means that there was none. */
 function isServerFault(error: unknown): boolean {
   const cause = error instanceof CacheError ? error.cause : error
   return !(cause instanceof ReplyError)
+}
+
+/** Fences to raise together. */
+interface Fencing {
+  readonly fences: readonly { readonly tag: Tag; readonly stamp: Stamp }[]
+  readonly shortMs: number
 }
 
 class RedisStore implements CacheStore {
@@ -90,18 +83,20 @@ class RedisStore implements CacheStore {
       refusal: () => new CacheError('LOCKSTEP_CACHE_BREAKER_OPEN', 'redis did not answer lately, check that it does'),
     })
     this.#nonce = options.nonce ?? randomUUID
-    const batch = new ValueBatch((keys) => this.#guard(() => this.#readValues(keys)))
+    const reads = new Batch<string, string | null>(VALUES_PER_READ, (keys) => this.#guard(() => this.#readValues(keys)))
     this.values = {
-      value: (key) => batch.value(key),
+      value: (key) => reads.ask(key),
       fences: (tags) => this.#guard(() => this.#readFences(tags)),
     }
-    this.fills = {
-      lease: (request) => this.#guard(() => this.#lease(request)),
-      touch: (tags, stamp, longMs) => this.#guard(() => this.#touch(tags, stamp, longMs)),
-      store: (request) => this.#guard(() => this.#store(request)),
-      release: (key, lease) => this.#guard(() => this.#release(key, lease)),
-    }
-    this.fences = { apply: (fences, shortMs) => this.#guard(() => this.#invalidate(fences, shortMs)) }
+    this.fills = new RedisFills({
+      keys: this.#keys,
+      run: (commands) => this.#guard(() => runPipeline(this.#client, commands)),
+      mayEvict: () => this.#mayEvict,
+      connections: () => this.#connections,
+      nonce: this.#nonce,
+    })
+    const fencings = new Batch<Fencing, void>(FENCINGS, (asked) => this.#guard(() => this.#invalidate(asked)))
+    this.fences = { apply: (fences, shortMs) => fencings.ask({ fences, shortMs }) }
     this.sequencer = new RedisSequencer({
       run: (command) => this.#guard(() => runOne(this.#client, command)),
       keys: this.#keys,
@@ -170,44 +165,13 @@ class RedisStore implements CacheStore {
     return { records: records.map(fenceOf), appliedUpTo: (watermark ?? '') as Stamp | '' }
   }
 
-  async #lease(request: LeaseRequest): Promise<LeaseReply> {
-    const { key, holder, stamp, leaseMs } = request
-    const keys = this.#keys
-    const replies = await runPipeline(this.#client, [
-      ...this.#evictionProbe(),
-      call(LEASE, [keys.lease(key), keys.fence(key), keys.value(key)], [holder, stamp, leaseMs]),
-    ])
-    const [lease, fence, value] = replies.at(-1) as [string, string, string | null]
-    return { lease: lease === '' ? null : lease, fence: fenceOf(fence), value, evictionMark: this.#mark(replies[0]) }
-  }
-
-  async #touch(tags: readonly Tag[], stamp: Stamp, longMs: number): Promise<TouchReply> {
-    const touches = tags.map((tag) => call(TOUCH, [this.#keys.fence(tag)], [stamp, longMs, this.#nonce()]))
-    // The probe stands behind the touches: what is evicted between lease and touch shows in it.
-    const replies = await runPipeline(this.#client, [...touches, ...this.#evictionProbe()])
-    const newer: { tag: Tag; stamp: Stamp }[] = []
-    const incarnations = tags.map((tag, index) => {
-      const [isTouched, detail] = replies[index] as [number, string]
-      if (isTouched === 1) return detail
-      newer.push({ tag, stamp: detail as Stamp })
-      return null
-    })
-    return { incarnations, newer, evictionMark: this.#mark(replies.at(-1)) }
-  }
-
-  async #store(request: StoreRequest): Promise<boolean> {
-    const { key, lease, value, ttlMs } = request
-    const keys = [this.#keys.value(key), this.#keys.lease(key)]
-    return (await runOne(this.#client, call(STORE, keys, [lease, value, Math.ceil(ttlMs)]))) === 1
-  }
-
-  async #release(key: string, lease: string): Promise<void> {
-    await runOne(this.#client, call(RELEASE, [this.#keys.lease(key)], [lease]))
-  }
-
-  async #invalidate(fences: readonly { tag: Tag; stamp: Stamp }[], shortMs: number): Promise<void> {
-    if (fences.length === 0) return
-    await runPipeline(this.#client, invalidations(this.#keys, fences, { lifeMs: shortMs, nonce: this.#nonce }))
+  async #invalidate(asked: readonly Fencing[]): Promise<void[]> {
+    const fences = asked.flatMap((fencing) => fencing.fences)
+    const lifeMs = Math.max(...asked.map(({ shortMs }) => shortMs))
+    if (fences.length > 0) {
+      await runPipeline(this.#client, invalidations(this.#keys, fences, { lifeMs, nonce: this.#nonce }))
+    }
+    return []
   }
 
   async #attach(): Promise<Attachment | null> {
@@ -239,14 +203,6 @@ class RedisStore implements CacheStore {
 
   async #withdraw(processId: string): Promise<void> {
     await this.#client.hdel(this.#keys.acks, processId)
-  }
-
-  #evictionProbe(): Command[] {
-    return this.#mayEvict ? [['info', 'stats']] : []
-  }
-
-  #mark(reply: unknown): string {
-    return this.#mayEvict ? `${this.#connections}:${evictedKeys(reply)}` : ''
   }
 }
 

@@ -13,6 +13,7 @@ export interface Gate {
 /** Holds and breaks calls of a store; the calls themselves are the real ones. */
 export class Gates {
   readonly #held = new Map<Point, { arrived: () => void; opened: Promise<void>; open: () => void }>()
+  readonly #counts = new Map<string, number>()
   #failure: Error | null = null
 
   /** Holds every call at the point until the gate opens. */
@@ -37,7 +38,13 @@ export class Gates {
     this.#failure = error
   }
 
+  /** How often a step was called. */
+  count(step: string): number {
+    return this.#counts.get(step) ?? 0
+  }
+
   async pass<T>(step: string, work: () => Promise<T>): Promise<T> {
+    this.#counts.set(step, this.count(step) + 1)
     await this.#wait(`before ${step}` as Point)
     if (this.#failure) throw this.#failure
     const result = await work()

@@ -1,4 +1,4 @@
-import type { Tag } from '@lockstep/schemas'
+import { epochStart, type Tag } from '@lockstep/schemas'
 import { expect, test } from 'vitest'
 import { TAG, invalidate, fenceOf, leaseAt, stampAt, storeAt, valueAt, type Given } from './fixture.ts'
 
@@ -12,6 +12,62 @@ export function registerFills(given: Given): void {
     const second = await leaseAt(given(), 8)
     expect(second.lease).toBeNull()
     expect(await given().life('lease', TAG)).toBeGreaterThan(5_000)
+  })
+
+  test('whoever gets the lease finds an own fence, which knows of no change and which the value may name', async () => {
+    const first = await leaseAt(given(), 5, 'first')
+    expect(first.fence).toEqual({ stamp: epochStart(1), incarnation: 'first' })
+    expect(await fenceOf(given())).toEqual(first.fence)
+    expect(await given().life('fence', TAG)).toBeGreaterThan(await given().life('lease', TAG))
+    await given().store.fills.release(TAG, first.lease ?? '')
+    expect((await leaseAt(given(), 6, 'second')).fence).toEqual(first.fence)
+  })
+
+  test('storing raises the life of the own fence and never shortens a longer one', async () => {
+    await storeAt(given(), 5)
+    expect(await given().life('fence', TAG)).toBeGreaterThan(60_000)
+    await given().store.fills.touch([TAG], stampAt(5), 600_000)
+    await storeAt(given(), 6)
+    expect(await given().life('fence', TAG)).toBeGreaterThan(590_000)
+  })
+
+  test('who does not get the lease makes no other fence', async () => {
+    const first = await leaseAt(given(), 5, 'holder')
+    expect((await leaseAt(given(), 5, 'other')).fence).toEqual(first.fence)
+  })
+
+  test('leases and stores of one turn are each for themselves', async () => {
+    const { fills, values } = given().store
+    const keys = ['a:1', 'b:1', 'a:1', 'c:1']
+    const wish = (key: string, n: number) => ({
+      key,
+      holder: `h${n}`,
+      stamp: stampAt(5),
+      leaseMs: 9_000,
+      fenceMs: 60_000,
+    })
+    const replies = await Promise.all(keys.map((key, n) => fills.lease(wish(key, n))))
+    expect(replies.map(({ lease }) => lease !== null)).toEqual([true, true, false, true])
+    const value = (key: string): string => valueAt(stampAt(5)) + key
+    const stored = await Promise.all(
+      replies.map(({ lease }, n) => {
+        const key = keys[n] ?? ''
+        return fills.store({
+          key,
+          lease: key === 'b:1' ? 'lost' : (lease ?? ''),
+          value: value(key),
+          ttlMs: 60_000,
+          fenceMs: 70_000,
+        })
+      }),
+    )
+    expect(stored).toEqual([true, false, false, true])
+    expect(await Promise.all(keys.map((key) => values.value(key)))).toEqual([
+      value('a:1'),
+      null,
+      value('a:1'),
+      value('c:1'),
+    ])
   })
 
   test('a lease request answers the value that is there', async () => {
@@ -43,7 +99,7 @@ export function registerFills(given: Given): void {
   test('a value is stored only under exactly the lease that is held, which it drops', async () => {
     const { fills, values } = given().store
     const { lease } = await leaseAt(given(), 5)
-    const request = { key: TAG, value: valueAt(stampAt(5)), ttlMs: 60_000 }
+    const request = { key: TAG, value: valueAt(stampAt(5)), ttlMs: 60_000, fenceMs: 70_000 }
     expect(await fills.store({ ...request, lease: `${lease}x` })).toBe(false)
     expect(await values.value(TAG)).toBeNull()
     expect(await fills.store({ ...request, lease: lease ?? '' })).toBe(true)
@@ -56,7 +112,9 @@ export function registerFills(given: Given): void {
     const { lease } = await leaseAt(given(), 5)
     await invalidate(given(), 6)
     const value = valueAt(stampAt(5))
-    expect(await given().store.fills.store({ key: TAG, lease: lease ?? '', value, ttlMs: 60_000 })).toBe(false)
+    expect(
+      await given().store.fills.store({ key: TAG, lease: lease ?? '', value, ttlMs: 60_000, fenceMs: 70_000 }),
+    ).toBe(false)
     expect(await given().store.values.value(TAG)).toBeNull()
   })
 
@@ -71,7 +129,7 @@ export function registerFills(given: Given): void {
   test('a value lives as long as it was given', async () => {
     const { lease } = await leaseAt(given(), 5)
     const value = valueAt(stampAt(5))
-    await given().store.fills.store({ key: TAG, lease: lease ?? '', value, ttlMs: 20 })
+    await given().store.fills.store({ key: TAG, lease: lease ?? '', value, ttlMs: 20, fenceMs: 99 })
     await expect.poll(() => given().store.values.value(TAG), { timeout: 2_000 }).toBeNull()
   })
 

@@ -34,7 +34,7 @@ export const fenceOf = async ({ store }: StoreFixture) => (await store.values.fe
 export async function storeAt(fixture: StoreFixture, n: number): Promise<boolean> {
   const { lease } = await leaseAt(fixture, n)
   if (lease === null) return false
-  return fixture.store.fills.store({ key: TAG, lease, value: valueAt(stampAt(n)), ttlMs: 60_000 })
+  return fixture.store.fills.store({ key: TAG, lease, value: valueAt(stampAt(n)), ttlMs: 60_000, fenceMs: 70_000 })
 }
 
 export const step = (from: bigint, to: bigint, rest: Partial<AdvanceBatch> = {}): AdvanceBatch => ({

@@ -12,8 +12,11 @@ export function registerFullServer(given: Given): void {
     const value = valueAt(stampAt(6))
     const refused = { code: 'LOCKSTEP_CACHE_REDIS' }
     const { fills } = given().store
-    await expect(fills.store({ key: TAG, lease: lease ?? '', value, ttlMs: 60_000 })).rejects.toMatchObject(refused)
-    await expect(fills.lease({ key: 'x:1', holder: 'h', stamp: stampAt(6), leaseMs: 9 })).rejects.toMatchObject(refused)
+    await expect(
+      fills.store({ key: TAG, lease: lease ?? '', value, ttlMs: 60_000, fenceMs: 70_000 }),
+    ).rejects.toMatchObject(refused)
+    const wish = { key: 'x:1', holder: 'h', stamp: stampAt(6), leaseMs: 9 }
+    await expect(fills.lease(wish)).rejects.toMatchObject(refused)
     await expect(fills.touch(['x:1' as Tag], stampAt(6), 60_000)).rejects.toMatchObject(refused)
     await invalidate(given(), 7)
     expect(await given().store.values.value(TAG)).toBeNull()

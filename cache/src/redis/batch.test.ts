@@ -1,39 +1,41 @@
 import { describe, expect, test } from 'vitest'
-import { ValueBatch } from './value-batch.ts'
+import { Batch } from './batch.ts'
 
-describe('cache/value-batch', () => {
+describe('cache/batch', () => {
   test('reads of one turn are one question, each answered by its own key', async () => {
     const asked: (readonly string[])[] = []
-    const batch = new ValueBatch((keys) => {
+    const batch = new Batch<string, string | null>(128, (keys) => {
       asked.push(keys)
       return Promise.resolve(keys.map((key) => (key === 'none' ? null : `value of ${key}`)))
     })
-    expect(await Promise.all(['a', 'none', 'b'].map((key) => batch.value(key)))).toEqual([
+    expect(await Promise.all(['a', 'none', 'b'].map((key) => batch.ask(key)))).toEqual([
       'value of a',
       null,
       'value of b',
     ])
-    expect(await batch.value('c')).toBe('value of c')
+    expect(await batch.ask('c')).toBe('value of c')
     expect(asked).toEqual([['a', 'none', 'b'], ['c']])
   })
 
   test('a question is bounded, so that one reply stays short', async () => {
     const sizes: number[] = []
-    const batch = new ValueBatch((keys) => {
+    const batch = new Batch<string, string | null>(128, (keys) => {
       sizes.push(keys.length)
       return Promise.resolve(keys)
     })
     const keys = Array.from({ length: 300 }, (_, n) => `k:${n}`)
-    expect(await Promise.all(keys.map((key) => batch.value(key)))).toEqual(keys)
+    expect(await Promise.all(keys.map((key) => batch.ask(key)))).toEqual(keys)
     expect(sizes).toEqual([128, 128, 44])
   })
 
   test('a question that fails fails all its readers, and the next is asked', async () => {
     let isDown = true
-    const batch = new ValueBatch((keys) => (isDown ? Promise.reject(new Error('down')) : Promise.resolve(keys)))
-    const results = await Promise.allSettled([batch.value('a'), batch.value('b')])
+    const batch = new Batch<string, string | null>(128, (keys) =>
+      isDown ? Promise.reject(new Error('down')) : Promise.resolve(keys),
+    )
+    const results = await Promise.allSettled([batch.ask('a'), batch.ask('b')])
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
     isDown = false
-    expect(await batch.value('a')).toBe('a')
+    expect(await batch.ask('a')).toBe('a')
   })
 })
