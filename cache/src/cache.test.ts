@@ -12,6 +12,52 @@ afterEach(() => world.end())
 
 const layerOf = async (process: Process, id = '1') => (await process.products.read(id)).layer
 
+describe('cache/stop', () => {
+  test('a load that is cut short leaves no lease behind', async () => {
+    const process = await world.process()
+    process.holdLoads()
+    const reading = process.products.get('1').catch((error: { code?: unknown }) => error.code)
+    await settle()
+    expect(world.server.strings.get('l:product:1')).not.toBeNull()
+    const stopping = process.cache.stop()
+    await world.clock.advance(2_000)
+    await stopping
+    expect(await reading).toBe('LOCKSTEP_CACHE_STOPPED')
+    expect(world.server.strings.get('l:product:1')).toBeNull()
+  })
+
+  test.each(['before touch', 'before store'] as const)('a fill under way %s ends first', async (point) => {
+    const process = await world.process()
+    const gate = process.gates.hold(point)
+    expect(await process.products.get('1')).toEqual({ id: '1', version: 1 })
+    await gate.reached
+    let isStopped = false
+    const stopping = process.cache.stop().then(() => (isStopped = true))
+    await world.clock.advance(2_000)
+    expect(isStopped).toBe(false)
+    gate.open()
+    await world.clock.advance(2_000)
+    await stopping
+    expect(world.server.strings.get('l:product:1')).toBeNull()
+    expect(world.server.strings.get('v:product:1')).not.toBeNull()
+  })
+
+  test('a fill that fails behind its readers is told, and its lease is let go', async () => {
+    const failures: string[] = []
+    const process = await world.process({ events: { failed: (_, doing) => failures.push(doing) } })
+    const gate = process.gates.hold('before touch')
+    expect(await process.products.get('1')).toEqual({ id: '1', version: 1 })
+    await gate.reached
+    process.gates.fail(new Error('down'))
+    gate.open()
+    await settle()
+    expect(failures).toContain('storing a value')
+    expect(failures).toContain('releasing a lease')
+    process.gates.fail(null)
+    expect(process.products.peek('1')).toEqual({ id: '1', version: 1 })
+  })
+})
+
 describe('cache/layers', () => {
   test('a value is loaded once, then comes from L1, and from L2 in another process', async () => {
     const [first, second] = [await world.process(), await world.process()]

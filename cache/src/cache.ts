@@ -136,6 +136,8 @@ class LockstepCache implements Cache {
   async stop(): Promise<void> {
     this.#stopping.abort()
     await this.#acks?.stop()
+    // Each is a command or two, and those have a time-out; a release may follow a fill that was refused.
+    while (this.#context.pending.size > 0) await Promise.allSettled(this.#context.pending)
     await Promise.all([this.#context.store?.close(), this.#tail?.stop(), this.#sampling, this.#beating])
   }
 
@@ -278,6 +280,7 @@ class LockstepCache implements Cache {
       keyEvents,
       unsafe,
       signal: this.#stopping.signal,
+      pending: new Set(),
       nonce: namesOf(randomUUID()),
     }
   }

@@ -36,8 +36,17 @@ export interface CacheContext {
   readonly unsafe: UnsafeSwitches
   /** Aborts when the cache stops. */
   readonly signal: AbortSignal
+  /** What goes on in Redis behind the readers' backs; `stop` waits for it, so that no lease is left behind. */
+  readonly pending: Set<Promise<unknown>>
   /** Names lease holders; never repeats. */
   readonly nonce: () => string
+}
+
+/** Lets `stop` wait for work that nobody else waits for. */
+export function track<T>(context: CacheContext, work: Promise<T>): Promise<T> {
+  const settled = work.finally(() => context.pending.delete(settled))
+  context.pending.add(settled)
+  return settled
 }
 
 /** Notes a failure that a read lives through. */

@@ -1,5 +1,5 @@
 import type { Stamp } from '@lockstep/schemas'
-import { survived, type CacheContext } from './context.ts'
+import { survived, track, type CacheContext } from './context.ts'
 import { plainOf } from './dependencies.ts'
 import type { CacheStore } from './store.ts'
 import { encodeValue } from './value-format.ts'
@@ -114,7 +114,12 @@ async function nameFences(context: CacheContext, store: CacheStore, fill: Fill):
 
 /** Lets go of a lease without waiting; it would expire anyway. */
 export function dropLease(context: CacheContext, key: string, lease: string): void {
-  context.store?.fills.release(key, lease).catch((error: unknown) => survived(context, error, 'releasing a lease'))
+  const release = context.store?.fills.release(key, lease)
+  if (release)
+    void track(
+      context,
+      release.catch((error: unknown) => survived(context, error, 'releasing a lease')),
+    )
 }
 
 function textOf(context: CacheContext, fill: Fill, incarnations: ReadonlyMap<string, string>): string | null {

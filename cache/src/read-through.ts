@@ -1,7 +1,7 @@
 import type { Stamp } from '@lockstep/schemas'
 import { Bulk } from './bulk.ts'
 import { accept, isVouchedFor, type Accepted, type Demand } from './candidate.ts'
-import { survived, type CacheContext } from './context.ts'
+import { survived, track, type CacheContext } from './context.ts'
 import { declareTags } from './dependencies.ts'
 import { CacheError } from './errors.ts'
 import { dropLease, storeFill } from './fill.ts'
@@ -225,7 +225,7 @@ export class ReadThrough<Args, V> {
     const isKept = knowledge.keep(kind.l1, kept, null)
     if (!held) return { ...outcome, stored: false }
     const wish = { key, ...held, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs }
-    const fill = storeFill(this.#context, wish)
+    const fill = track(this.#context, storeFill(this.#context, wish))
     if (isKept) return { ...outcome, stored: false, filling: fill.then(({ stored }) => stored) }
     const { stored, fencesReadAt } = await fill
     knowledge.keep(kind.l1, kept, fencesReadAt)
