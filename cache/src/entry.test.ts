@@ -208,6 +208,19 @@ describe('cache/entry: many', () => {
     expect(asked).toEqual([['1', '2', '3']])
   })
 
+  test('what is made of something older carries the older stamp, all of one question alike', async () => {
+    const older = world.pipeline.stamp
+    await world.change('9')
+    const loadMany: EntryDefinition<string, Row>['loadMany'] = (ids, context) => {
+      context.asOf(older)
+      return Promise.resolve(ids.map((id) => ({ id, version: 1 })))
+    }
+    const process = await start({ load: undefined, loadMany } as unknown as Partial<EntryDefinition<string, Row>>)
+    const read = await Promise.all(['1', '2'].map((id) => process.products.read(id)))
+    expect(process.cache.newestStamp()).not.toBe(older)
+    expect(read.map(({ stamp }) => stamp)).toEqual([older, older])
+  })
+
   test('a wrong number of answers fails the readers and stores nothing', async () => {
     const process = await start({ loadMany: () => Promise.resolve([]) })
     await expect(process.products.getMany(['1', '2'])).rejects.toThrow('loadMany answered 0 values for 2 questions')

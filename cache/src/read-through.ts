@@ -66,9 +66,9 @@ export class ReadThrough<Args, V> {
   constructor(context: CacheContext, kind: Kind<Args, V>) {
     this.#context = context
     this.#kind = kind
-    this.#bulk = new Bulk((args, stamp) =>
+    this.#bulk = new Bulk((args, { stamp, asOf }) =>
       runLoader(context, kind, async (late) => {
-        return (await kind.definition.loadMany?.(args, new Loading({ stamp, token: null, asOf: () => undefined }, late))) ?? []
+        return (await kind.definition.loadMany?.(args, new Loading({ stamp, token: null, asOf }, late))) ?? []
       }),
     )
   }
@@ -189,7 +189,7 @@ export class ReadThrough<Args, V> {
   #ask({ args, isBulk, reader }: Work<Args>, stamp: Stamp | null, asOf: LoadContext['asOf']): Promise<V | null> {
     const { definition } = this.#kind
     const isTogether = definition.loadMany !== undefined && (isBulk || !definition.load)
-    if (isTogether) return this.#bulk.load(args, stamp)
+    if (isTogether) return this.#bulk.load(args, stamp, asOf)
     return runLoader(this.#context, this.#kind, async (late) => {
       return definition.load?.(args, new Loading({ stamp, token: reader.token, asOf }, late)) ?? null
     })

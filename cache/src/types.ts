@@ -55,9 +55,9 @@ export interface EntryDefinition<Args, V> {
   load?(args: Args, context: LoadContext): Promise<V | null>
   /**
    * Reads many values at once, one answer per question and in order; used by `getMany`, and by `get` where there is no
-   * `load`, for all that is missed within one turn. Each value is stamped and fenced for itself.
+   * `load`, for all that is missed within one turn. Each value is stamped and fenced for itself; what `asOf` says holds for all.
    */
-  loadMany?(args: readonly Args[], context: Omit<LoadContext, 'asOf' | 'token'>): Promise<readonly (V | null)[]>
+  loadMany?(args: readonly Args[], context: Omit<LoadContext, 'token'>): Promise<readonly (V | null)[]>
   /** Names everything else the value depends on; also asked for an absent value. */
   tags(value: V | null, args: Args): readonly string[]
   readonly ttlMs: number
