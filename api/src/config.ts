@@ -1,4 +1,4 @@
-import type { ConfigOf } from '@lockstep/runtime'
+import { SHARED_OPTIONS, type ConfigOf } from '@lockstep/runtime'
 import { Type } from 'typebox'
 
 /** Options of the demo API. The defaults run the compose stack unchanged. */
@@ -74,12 +74,7 @@ export const API_OPTIONS = {
     default: [] as string[],
     desc: 'Brokers that take views and orders, host:port separated by commas; none keeps them in this process, which then works them off too.',
   },
-  namespace: {
-    env: 'LOCKSTEP_NAMESPACE',
-    type: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,39}$' }),
-    default: 'lockstep',
-    desc: 'Prefix of keys, topics and tokens: one source database, one namespace.',
-  },
+  namespace: SHARED_OPTIONS.namespace,
   processId: {
     env: 'LOCKSTEP_API_PROCESS_ID',
     type: Type.String(),

@@ -1,16 +1,11 @@
-import type { ConfigTable } from '@lockstep/runtime'
+import { SHARED_OPTIONS, type ConfigTable } from '@lockstep/runtime'
 import { REDIS_URL_PATTERN } from '@lockstep/schemas'
 import { Type } from 'typebox'
 import { ADMIN_CONFIG } from './admin/config.ts'
 
 /** Options of the purger; `LOCKSTEP_PURGER_*`, and those it shares with the other services. */
 export const PURGER_CONFIG = {
-  namespace: {
-    env: 'LOCKSTEP_NAMESPACE',
-    type: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$' }),
-    default: 'lockstep',
-    desc: 'Prefix of keys and topics; one per source database.',
-  },
+  namespace: SHARED_OPTIONS.namespace,
   redisUrl: {
     env: 'LOCKSTEP_REDIS_URL',
     type: Type.String({ pattern: `^$|${REDIS_URL_PATTERN}` }),
@@ -179,16 +174,6 @@ export const PURGER_CONFIG = {
     desc: 'Port of /livez, /readyz, /statusz and /metrics; 0 takes any free one.',
   },
   ...ADMIN_CONFIG,
-  kafkaBrokers: {
-    env: 'LOCKSTEP_KAFKA_BROKERS',
-    type: Type.Array(Type.String({ minLength: 1 })),
-    default: ['127.0.0.1:9092'],
-    desc: 'Brokers of the event log, host:port separated by commas; unused where the log is embedded.',
-  },
-  logLevel: {
-    env: 'LOCKSTEP_LOG_LEVEL',
-    type: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
-    default: 'info',
-    desc: 'Least severe level that is written.',
-  },
+  kafkaBrokers: SHARED_OPTIONS.kafkaBrokers,
+  logLevel: SHARED_OPTIONS.logLevel,
 } as const satisfies ConfigTable

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import type { ConfigOf, ConfigTable } from '@lockstep/runtime'
+import { SHARED_OPTIONS, type ConfigOf, type ConfigTable } from '@lockstep/runtime'
 
 /** Every option of the connector. */
 export const CONNECTOR_CONFIG = {
@@ -9,12 +9,7 @@ export const CONNECTOR_CONFIG = {
     secret: true,
     desc: 'The primary itself, never a pooler; the role needs LOGIN and REPLICATION.',
   },
-  namespace: {
-    env: 'LOCKSTEP_NAMESPACE',
-    type: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,47}$' }),
-    default: 'lockstep',
-    desc: 'Names this source everywhere: one source database, one namespace.',
-  },
+  namespace: SHARED_OPTIONS.namespace,
   slot: {
     env: 'LOCKSTEP_CONNECTOR_SLOT',
     type: Type.String({ pattern: '^[a-z0-9_]{1,63}$' }),
@@ -57,18 +52,8 @@ export const CONNECTOR_CONFIG = {
     default: 6,
     desc: 'Gaps (slot or publication lost, another primary) within an hour that are answered with a new generation, which empties every cache; past it the connector waits.',
   },
-  kafkaBrokers: {
-    env: 'LOCKSTEP_KAFKA_BROKERS',
-    type: Type.Array(Type.String({ minLength: 1 })),
-    default: ['127.0.0.1:9092'],
-    desc: 'Brokers of the event log, host:port separated by commas; unused where the log is embedded.',
-  },
-  rulesFile: {
-    env: 'LOCKSTEP_RULES_FILE',
-    type: Type.String({ minLength: 1 }),
-    default: 'lockstep.rules.yaml',
-    desc: 'Rules that map rows to tags.',
-  },
+  kafkaBrokers: SHARED_OPTIONS.kafkaBrokers,
+  rulesFile: SHARED_OPTIONS.rulesFile,
   heartbeatMs: {
     env: 'LOCKSTEP_CONNECTOR_HEARTBEAT_MS',
     type: Type.Integer({ minimum: 5, maximum: 10_000 }),
@@ -114,12 +99,7 @@ export const CONNECTOR_CONFIG = {
     default: 9_101,
     desc: 'Port of /livez, /readyz, /statusz and /metrics; 0 takes a free one.',
   },
-  logLevel: {
-    env: 'LOCKSTEP_LOG_LEVEL',
-    type: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
-    default: 'info',
-    desc: 'Least level that is logged.',
-  },
+  logLevel: SHARED_OPTIONS.logLevel,
 } as const satisfies ConfigTable
 
 /** The name under which the connections of a namespace are known to the server. */

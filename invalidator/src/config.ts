@@ -1,15 +1,10 @@
 import { Type } from 'typebox'
 import { REDIS_URL_PATTERN } from '@lockstep/schemas'
-import type { ConfigOf, ConfigTable } from '@lockstep/runtime'
+import { SHARED_OPTIONS, type ConfigOf, type ConfigTable } from '@lockstep/runtime'
 
 /** Options of the invalidator. */
 export const INVALIDATOR_CONFIG = {
-  namespace: {
-    env: 'LOCKSTEP_NAMESPACE',
-    type: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,47}$' }),
-    default: 'lockstep',
-    desc: 'Prefix of keys and topics; one source database is one namespace.',
-  },
+  namespace: SHARED_OPTIONS.namespace,
   redisUrl: {
     env: 'LOCKSTEP_REDIS_URL',
     type: Type.String({ pattern: REDIS_URL_PATTERN }),
@@ -17,18 +12,8 @@ export const INVALIDATOR_CONFIG = {
     desc: 'Redis >= 7 that holds fences, values and the bus; also redis+sentinel://HOST:PORT,HOST:PORT/MASTER or redis+cluster://HOST:PORT,HOST:PORT.',
     secret: true,
   },
-  kafkaBrokers: {
-    env: 'LOCKSTEP_KAFKA_BROKERS',
-    type: Type.Array(Type.String({ minLength: 1 })),
-    default: ['127.0.0.1:9092'],
-    desc: 'Brokers of the event log, host:port separated by commas; unused where the log is embedded.',
-  },
-  rulesFile: {
-    env: 'LOCKSTEP_RULES_FILE',
-    type: Type.String({ minLength: 1 }),
-    default: 'lockstep.rules.yaml',
-    desc: 'Rules that map rows to tags.',
-  },
+  kafkaBrokers: SHARED_OPTIONS.kafkaBrokers,
+  rulesFile: SHARED_OPTIONS.rulesFile,
   echoMs: {
     env: 'LOCKSTEP_INVALIDATOR_ECHO_MS',
     type: Type.Integer({ minimum: 5, maximum: 1_000 }),
@@ -62,12 +47,7 @@ export const INVALIDATOR_CONFIG = {
     default: 9_102,
     desc: 'Port of /livez, /readyz, /statusz and /metrics; 0 takes a free one.',
   },
-  logLevel: {
-    env: 'LOCKSTEP_LOG_LEVEL',
-    type: Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
-    default: 'info',
-    desc: 'Least level that is logged.',
-  },
+  logLevel: SHARED_OPTIONS.logLevel,
 } as const satisfies ConfigTable
 
 /** What the options say. */

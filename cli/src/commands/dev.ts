@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
+  SHARED_OPTIONS,
   createMetrics,
   Lifecycle,
   loadConfig,
@@ -31,12 +32,7 @@ export const DEV_OPTIONS = {
     secret: true,
     desc: 'Any Postgres >= 14 with wal_level=logical.',
   },
-  rules: {
-    env: 'LOCKSTEP_RULES_FILE',
-    type: Type.String({ minLength: 1 }),
-    default: 'lockstep.rules.yaml',
-    desc: 'Which cached things depend on which rows.',
-  },
+  rules: SHARED_OPTIONS.rulesFile,
   redisUrl: {
     env: 'LOCKSTEP_REDIS_URL',
     type: Type.String(),
@@ -44,12 +40,7 @@ export const DEV_OPTIONS = {
     secret: true,
     desc: 'Redis >= 7, also redis+sentinel://HOST:PORT/MASTER or redis+cluster://HOST:PORT; empty starts one for as long as this command runs.',
   },
-  namespace: {
-    env: 'LOCKSTEP_NAMESPACE',
-    type: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$' }),
-    default: 'lockstep',
-    desc: 'Prefix of keys; the same in the application.',
-  },
+  namespace: SHARED_OPTIONS.namespace,
   maxStalenessMs: {
     env: 'LOCKSTEP_MAX_STALENESS_MS',
     type: Type.Integer({ minimum: 100 }),
