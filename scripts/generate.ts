@@ -21,6 +21,8 @@ import { CONFIG_ERRORS, LOG_ERRORS, printConfig, type ConfigTable } from '@locks
 import { SCHEMA_ERRORS } from '@lockstep/schemas'
 import { parse, stringify } from 'yaml'
 import { DASHBOARDS } from './dashboards.ts'
+import { FAULTS } from './faults.ts'
+import { readTests } from './fault-tests.ts'
 import { METRICS } from './metrics-catalogue.ts'
 
 const CONFIGURATION: readonly (readonly [command: string, table: ConfigTable])[] = [
@@ -125,6 +127,23 @@ function metrics(): string {
   return `${NOTE}\n# Metrics\n\n${intro}\n\n${sections.join('\n\n')}\n`
 }
 
+function faults(): string {
+  const find = readTests()
+  const sections = FAULTS.map(([kind, rows]) =>
+    [
+      `## ${kind}\n`,
+      row(['#', 'fault', 'what Lockstep does', 'held by']),
+      '|---|---|---|---|',
+      ...rows.map(({ id, fault, answer, tests = [], why }) =>
+        row([id, fault, answer, why ?? tests.map((title) => `${title} (\`${find(title).join('`, `')}\`)`).join('; ')]),
+      ),
+    ].join('\n'),
+  )
+  const intro =
+    'What may break, what happens then, and the tests that hold it; or why there is none. Generated from the tests: a title that is gone fails `npm run check`.'
+  return `${NOTE}\n# Faults\n\n${intro}\n\n${sections.join('\n\n')}\n`
+}
+
 /** The rules as the Prometheus operator takes them. */
 function prometheusRule(): string {
   const { groups } = parse(readFileSync(join(root, 'deploy/prometheus/rules/lockstep.yaml'), 'utf8')) as object & {
@@ -146,6 +165,7 @@ for (const [file, text] of [
   ['docs/configuration.md', configuration()],
   ['docs/errors.md', errors()],
   ['docs/metrics.md', metrics()],
+  ['docs/faults.md', faults()],
   ['deploy/k8s/components/monitoring/prometheus-rule.yaml', prometheusRule()],
   ['docs/admin-openapi.json', `${JSON.stringify(adminOpenApi(), null, 2)}\n`],
   ...Object.entries(DASHBOARDS).map(
