@@ -4,8 +4,8 @@ import std;
 import xkey;
 
 backend origin {
-  .host = "api-1";
-  .port = "3000";
+  .host = "shield";
+  .port = "8080";
 }
 
 acl purgers {

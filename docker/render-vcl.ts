@@ -1,14 +1,15 @@
-/** Writes edge.vcl, the configuration of the stack's Varnish: `node scripts/run.mjs docker/render-vcl.ts`. */
+/** Writes edge.vcl and shield.vcl, the configuration of the stack's two Varnish tiers: `node scripts/run.mjs docker/render-vcl.ts`. */
 import { writeFileSync } from 'node:fs'
 import { edgeVcl } from '@lockstep/cdn-purger'
 
-/** What edge.vcl must hold. */
-export const EDGE_VCL: string = edgeVcl({
-  backendHost: 'api-1',
-  backendPort: 3000,
-  // The network `purge` of compose.yaml.
-  purgers: ['10.213.77.0/28'],
-  tokenEnv: 'LOCKSTEP_PURGE_TOKEN',
-})
+// The network `purge` of compose.yaml.
+const shared = { purgers: ['10.213.77.0/28'], tokenEnv: 'LOCKSTEP_PURGE_TOKEN' }
 
-if (import.meta.main) writeFileSync(new URL('edge.vcl', import.meta.url), EDGE_VCL)
+/** What the files must hold: each tier asks the next one towards the origin. */
+export const VCL: Readonly<Record<'edge.vcl' | 'shield.vcl', string>> = {
+  'edge.vcl': edgeVcl({ ...shared, backendHost: 'shield', backendPort: 8080 }),
+  'shield.vcl': edgeVcl({ ...shared, backendHost: 'balancer', backendPort: 3000 }),
+}
+
+if (import.meta.main)
+  for (const [file, text] of Object.entries(VCL)) writeFileSync(new URL(file, import.meta.url), text)

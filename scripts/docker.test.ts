@@ -13,6 +13,8 @@ interface Service {
   readonly build?: unknown
   readonly user?: string
   readonly command?: readonly string[]
+  readonly entrypoint?: readonly string[]
+  readonly secrets?: readonly string[]
   readonly read_only?: boolean
   readonly privileged?: boolean
   readonly cap_drop?: readonly string[]
@@ -31,6 +33,7 @@ interface Service {
 }
 
 interface Compose {
+  secrets: Record<string, { file: string }>
   services: Record<string, Service>
   networks: Record<string, { internal?: boolean; ipam?: { config: readonly { subnet: string }[] } }>
 }
@@ -40,9 +43,9 @@ const read = (path: string): string => readFileSync(at(path), 'utf8')
 const readCompose = (): Compose => parse(read('docker/compose.yaml'), { merge: true }) as Compose
 const dockerfile = read('docker/Dockerfile')
 
-const PUBLISHED = new Set(['api-1', 'api-2', 'edge'])
+const PUBLISHED = new Set(['balancer', 'edge', 'prometheus', 'grafana'])
 // Their images name a user of their own, which the stack's hardening was proven with.
-const UNPRIVILEGED_IMAGES = /^(lockstep:local|apache\/kafka:|varnish:)/
+const UNPRIVILEGED_IMAGES = /^(lockstep:local|apache\/kafka:|varnish:|haproxy:|prom\/prometheus:)/
 
 const PINNED = /^[a-z0-9./-]+:v?\d+(\.\d+)*(@sha256:[0-9a-f]{64})?$/
 
@@ -77,20 +80,25 @@ const FAULTS: Readonly<Record<string, (service: Service, name: string) => boolea
 const faultsOf = (name: string, service: Service): string[] =>
   Object.keys(FAULTS).filter((fault) => FAULTS[fault]?.(service, name))
 
-/** The environment of a service with the defaults of its `${NAME:-default}` words. */
+/** The environment of a service, with the demo's secrets in place of the files that are named. */
 function environmentOf({ environment = {} }: Service): Record<string, string> {
-  const filled = Object.entries(environment).map(
-    ([name, value]) => [name, value.replaceAll(/\$\{[A-Z_]+:-([^}]*)\}/g, '$1')] as const,
+  const filled = Object.entries(environment).map(([name, value]) =>
+    value.startsWith('/run/secrets/')
+      ? [name.replace(/_FILE$/, ''), read(value.replace('/run/secrets/', 'docker/secrets/')).trimEnd()]
+      : [name, value],
   )
-  return Object.fromEntries(filled)
+  return Object.fromEntries(filled) as Record<string, string>
 }
 
 const COMMANDS: readonly (readonly [service: string, table: ConfigTable, adminPort: number])[] = [
-  ['connector', CONNECTOR_CONFIG, CONNECTOR_CONFIG.adminPort.default],
-  ['invalidator', INVALIDATOR_CONFIG, INVALIDATOR_CONFIG.adminPort.default],
+  ['connector-1', CONNECTOR_CONFIG, CONNECTOR_CONFIG.adminPort.default],
+  ['connector-2', CONNECTOR_CONFIG, CONNECTOR_CONFIG.adminPort.default],
+  ['invalidator-1', INVALIDATOR_CONFIG, INVALIDATOR_CONFIG.adminPort.default],
+  ['invalidator-2', INVALIDATOR_CONFIG, INVALIDATOR_CONFIG.adminPort.default],
   ['cdn-purger', PURGER_CONFIG, PURGER_CONFIG.adminPort.default],
   ['api-1', API_OPTIONS, API_OPTIONS.adminPort.default],
   ['api-2', API_OPTIONS, API_OPTIONS.adminPort.default],
+  ['api-3', API_OPTIONS, API_OPTIONS.adminPort.default],
 ]
 
 describe('docker/compose', () => {
@@ -115,23 +123,24 @@ describe('docker/compose', () => {
     ['publishes a port', 'redis', { ports: ['127.0.0.1:6379:6379'] }],
     ['publishes beyond this machine', 'edge', { ports: ['8080:8080'] }],
     ['has no limits', 'redis', { deploy: { resources: { limits: { cpus: '1', memory: '1G' } } } }],
-    ['has no health check', 'connector', { healthcheck: {} }],
-    ['hides its check in a shell line', 'connector', { healthcheck: { test: ['CMD-SHELL', 'true'] } }],
-    ['starts before what it needs', 'connector', { depends_on: { kafka: {} } }],
+    ['has no health check', 'connector-1', { healthcheck: {} }],
+    ['hides its check in a shell line', 'connector-1', { healthcheck: { test: ['CMD-SHELL', 'true'] } }],
+    ['starts before what it needs', 'connector-1', { depends_on: { kafka: {} } }],
   ])('the rules find it where a service %s', ([fault, name, change]) => {
     expect(faultsOf(name, { ...service(name), ...change })).toEqual([fault])
   })
 
   test('databases and log cannot be reached from the edge or from outside', () => {
     expect(networks['data']?.internal).toBe(true)
-    for (const name of ['postgres', 'redis', 'kafka']) expect(networksOf(service(name))).toEqual(['data'])
+    for (const name of ['postgres', 'postgres-standby', 'redis', 'kafka'])
+      expect(networksOf(service(name))).toEqual(['data'])
     expect(networksOf(service('edge'))).toEqual(['front', 'purge'])
   })
 
   test('only the purger shares the network that may purge', () => {
     expect(networks['purge']?.internal).toBe(true)
     const members = Object.keys(services).filter((name) => networksOf(service(name)).includes('purge'))
-    expect(members).toEqual(['cdn-purger', 'edge'])
+    expect(members).toEqual(['cdn-purger', 'shield', 'edge'])
   })
 
   test.for(COMMANDS)('%s accepts its environment and is asked at its own admin port', ([name, table, port]) => {
@@ -142,7 +151,7 @@ describe('docker/compose', () => {
 
   test('every variable is an option of some service, or of Node itself', () => {
     const known = new Set(COMMANDS.flatMap(([, table]) => Object.values(table).map(({ env }) => env)))
-    const given = COMMANDS.flatMap(([name]) => Object.keys(service(name).environment ?? {}))
+    const given = COMMANDS.flatMap(([name]) => Object.keys(environmentOf(service(name))))
     expect(given.filter((name) => name !== 'NODE_OPTIONS' && !known.has(name as `LOCKSTEP_${string}`))).toEqual([])
   })
 
@@ -154,21 +163,46 @@ describe('docker/compose', () => {
     },
   )
 
-  test('purger and edge agree on the token', () => {
-    const token = environmentOf(service('edge'))['LOCKSTEP_PURGE_TOKEN']
-    expect(token).toMatch(/.{16}/)
-    expect(environmentOf(service('cdn-purger'))['LOCKSTEP_PURGER_VARNISH_TOKEN']).toBe(token)
+  test('purger and both tiers read one token, from a file', () => {
+    expect(service('cdn-purger').environment?.['LOCKSTEP_PURGER_VARNISH_TOKEN_FILE']).toBe('/run/secrets/purge-token')
+    for (const tier of ['shield', 'edge'])
+      expect(service(tier).entrypoint?.at(-1)).toContain('/run/secrets/purge-token')
   })
 
-  test('edge.vcl is what the purger renders, for this origin and this network', async () => {
-    const { EDGE_VCL } = (await import(at('docker/render-vcl.ts'))) as { readonly EDGE_VCL: string }
-    const vcl = read('docker/edge.vcl')
-    // Stale? node scripts/run.mjs docker/render-vcl.ts
-    expect(vcl).toBe(EDGE_VCL)
+  test('no secret stands in the compose file, and every one of its files is there', () => {
+    const { secrets } = readCompose()
+    const text = read('docker/compose.yaml')
+    for (const [name, { file }] of Object.entries(secrets)) {
+      expect(file).toBe(`\${LOCKSTEP_SECRETS:-./secrets}/${name}`)
+      expect(text).not.toContain(read(`docker/secrets/${name}`).trimEnd())
+    }
+    const used = Object.values(services).flatMap(({ secrets: names = [] }) => names)
+    expect(new Set(used)).toEqual(new Set(Object.keys(secrets)))
+  })
+
+  test('the standby, each tier and the balancer follow one another as the purger believes', () => {
+    expect(service('cdn-purger').environment?.['LOCKSTEP_PURGER_TIERS']).toMatch(/shield.*;.*edge/)
+    expect(read('docker/haproxy.cfg').match(/^ {2}server api-\d/gm)).toHaveLength(3)
+  })
+
+  test('Prometheus scrapes every process of ours at its admin port', () => {
+    const targets = [...read('deploy/prometheus/prometheus.yml').matchAll(/'([\w-]+):(\d+)'/g)].map(
+      ([, name, port]) => [name, Number(port)],
+    )
+    for (const [name, , port] of COMMANDS) expect(targets).toContainEqual([name, port])
+  })
+
+  test('both VCL files are what the purger renders, for their next tier and this network', async () => {
+    const { VCL } = (await import(at('docker/render-vcl.ts'))) as { readonly VCL: Readonly<Record<string, string>> }
     const [address, bits] = networks['purge']?.ipam?.config[0]?.subnet.split('/') ?? []
-    expect(vcl).toContain(`acl purgers {\n  "${address}"/${bits};\n}`)
-    const [, host = ''] = /\.host = "(.+)"/.exec(vcl) ?? []
-    expect(service(host).ports).toEqual(['127.0.0.1:3000:3000'])
+    for (const [file, text] of Object.entries(VCL)) {
+      // Stale? node scripts/run.mjs docker/render-vcl.ts
+      expect(read(`docker/${file}`)).toBe(text)
+      expect(text).toContain(`acl purgers {\n  "${address}"/${bits};\n}`)
+      const [, host = ''] = /\.host = "(.+)"/.exec(text) ?? []
+      // Looked up once: so it has an address that stays.
+      expect(service(host).networks).toMatchObject({ front: { ipv4_address: expect.any(String) } })
+    }
   })
 
   test('the root file starts the same stack', () => {

@@ -1,0 +1,127 @@
+vcl 4.1;
+
+import std;
+import xkey;
+
+backend origin {
+  .host = "balancer";
+  .port = "3000";
+}
+
+acl purgers {
+  "10.213.77.0"/28;
+}
+
+sub vcl_recv {
+  # A field of a client must never name or purge tags.
+  unset req.http.xkey;
+  unset req.http.X-HashTwo;
+  unset req.http.n-gone;
+
+  if (req.method == "PURGEKEYS" || req.method == "SOFTPURGEKEYS" || req.method == "PURGEALL") {
+    if (client.ip !~ purgers) { return (synth(403, "Forbidden")); }
+    # An unset variable equals no field, not even a missing one.
+    if (!std.getenv("LOCKSTEP_PURGE_TOKEN") || std.getenv("LOCKSTEP_PURGE_TOKEN") == "" || req.http.X-Purge-Token != std.getenv("LOCKSTEP_PURGE_TOKEN")) { return (synth(401, "Unauthorized")); }
+    if (req.method == "PURGEALL") {
+      ban("obj.status != 0");
+      return (synth(200, "Purged"));
+    }
+    # Without this, every line but the first would be ignored.
+    std.collect(req.http.X-Purge-Keys, " ");
+    if (!req.http.X-Purge-Keys) { return (synth(400, "No keys")); }
+    if (req.method == "SOFTPURGEKEYS") { set req.http.n-gone = xkey.softpurge(req.http.X-Purge-Keys); }
+    else { set req.http.n-gone = xkey.purge(req.http.X-Purge-Keys); }
+    return (synth(200, "Purged"));
+  }
+  unset req.http.X-Purge-Token;
+  unset req.http.X-Purge-Keys;
+}
+
+sub vcl_synth {
+  if (req.method == "PURGEKEYS" || req.method == "SOFTPURGEKEYS") {
+    set resp.http.Content-Type = "application/json";
+    if (req.http.n-gone) { synthetic({"{"purged": "} + req.http.n-gone + {"}"}); }
+    else { synthetic({"{"purged": 0}"}); }
+    return (deliver);
+  }
+}
+
+sub vcl_recv {
+  # Methods that the built-in VCL would pipe.
+  if (req.method !~ "^(GET|HEAD|PUT|POST|PATCH|DELETE|OPTIONS|TRACE)$") { return (pass); }
+  if (req.method != "GET" && req.method != "HEAD") { return (pass); }
+  # Private or read-your-writes: the answer may differ from everybody's.
+  if (req.http.Authorization || req.http.Cookie || req.http.Lockstep-Token) { return (pass); }
+  return (hash);
+}
+
+# Remembered for a while, so that requests for it do not queue up behind one another.
+sub lockstep_uncacheable {
+  set beresp.ttl = 120s;
+  set beresp.grace = 0s;
+  set beresp.uncacheable = true;
+}
+
+sub vcl_backend_response {
+  # A 304 merges into the stored fields: without new tags the old xkey stays.
+  if (beresp.http.Surrogate-Key) { set beresp.http.xkey = beresp.http.Surrogate-Key; }
+  if (beresp.http.xkey !~ "u:http") {
+    set beresp.http.xkey = beresp.http.xkey + " u:http://" + bereq.http.host + regsuball(bereq.url, ",", "%2C");
+  }
+  # Stale only where the origin asks for it.
+  set beresp.grace = 0s;
+  # Long enough to revalidate instead of fetching whole bodies.
+  set beresp.keep = 300s;
+  # No heuristics: without explicit freshness nothing is stored.
+  if (beresp.http.Vary ~ "\*" || beresp.http.Set-Cookie || beresp.status >= 500) {
+    call lockstep_uncacheable;
+  }
+  elsif (beresp.http.CDN-Cache-Control ~ "[a-z]") { call lockstep_targeted; }
+  else { call lockstep_general; }
+  if (beresp.ttl <= 0s) { set beresp.grace = 0s; }
+  return (deliver);
+}
+
+# CDN-Cache-Control replaces Cache-Control here (RFC 9213). No heuristics: without a lifetime nothing is stored.
+sub lockstep_targeted {
+  if (beresp.http.CDN-Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)"
+      || beresp.http.CDN-Cache-Control !~ "(?i)(^|[ ,])max-age=[0-9]+") {
+    call lockstep_uncacheable;
+  }
+  else {
+    set beresp.ttl = std.duration(
+      regsub(beresp.http.CDN-Cache-Control, "(?i).*(^|[ ,])max-age=([0-9]+).*", "\2") + "s", 0s);
+    if (beresp.http.Age) { set beresp.ttl = beresp.ttl - std.duration(beresp.http.Age + "s", 0s); }
+    if (beresp.http.CDN-Cache-Control ~ "(?i)(^|[ ,])stale-while-revalidate=[0-9]+"
+        && beresp.http.CDN-Cache-Control !~ "(?i)(must-revalidate|proxy-revalidate)") {
+      set beresp.grace = std.duration(
+        regsub(beresp.http.CDN-Cache-Control, "(?i).*(^|[ ,])stale-while-revalidate=([0-9]+).*", "\2") + "s", 0s);
+    }
+  }
+}
+
+# Cache-Control and Expires, whose lifetime Varnish itself has read.
+sub lockstep_general {
+  if (beresp.http.Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)"
+      || (beresp.http.Cache-Control !~ "(?i)(^|[ ,])(max-age|s-maxage)=[0-9]+" && !beresp.http.Expires)) {
+    call lockstep_uncacheable;
+  }
+  elsif (beresp.http.Cache-Control ~ "(?i)(^|[ ,])stale-while-revalidate=[0-9]+"
+      && beresp.http.Cache-Control !~ "(?i)(s-maxage|must-revalidate|proxy-revalidate)") {
+    set beresp.grace = std.duration(
+      regsub(beresp.http.Cache-Control, "(?i).*(^|[ ,])stale-while-revalidate=([0-9]+).*", "\2") + "s", 0s);
+  }
+}
+
+sub vcl_deliver {
+  if (req.method != "GET" && req.method != "HEAD" && req.method != "OPTIONS" && req.method != "TRACE"
+      && resp.status >= 200 && resp.status < 400) {
+    # A successful unsafe method invalidates its target (RFC 9111 4.4).
+    set req.http.n-gone = xkey.purge("u:http://" + req.http.host + regsuball(req.url, ",", "%2C"));
+  }
+  if (req.method != "GET" && req.method != "HEAD") { set resp.http.X-Cache = "PASS"; }
+  elsif (obj.uncacheable) { set resp.http.X-Cache = "PASS"; }
+  elsif (obj.hits > 0) { set resp.http.X-Cache = "HIT"; }
+  else { set resp.http.X-Cache = "MISS"; }
+  unset resp.http.xkey;
+}
