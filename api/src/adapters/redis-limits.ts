@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Redis } from 'ioredis'
+import { openRedis } from '@lockstep/cache'
 import type { LimitPolicy, LimitStore } from '../limits/policy.ts'
 
 /**
@@ -57,9 +57,10 @@ interface Scripts {
 
 /** Opens a connection of its own, so that a queue of cache reads never delays a limit. Connects by itself, again and again. */
 export function openRedisLimits(options: { readonly url: string; readonly namespace: string }): RedisLimits {
-  const redis = new Redis(options.url, {
+  const redis = openRedis(options.url, options.namespace, {
     enableOfflineQueue: false,
-    maxRetriesPerRequest: 1,
+    // With 1 a command in flight when the connection closes is neither sent again nor rejected (5.11.1).
+    maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -70,7 +71,7 @@ export function openRedisLimits(options: { readonly url: string; readonly namesp
   const scripts = redis as unknown as Scripts
   // Hashed: of bounded length whatever a client calls itself, and no list of addresses for whoever reads Redis.
   const keyOf = ({ name }: LimitPolicy, client: string): string =>
-    `${options.namespace}:limit:${name}:${createHash('sha256').update(client).digest('base64url').slice(0, 22)}`
+    `{${options.namespace}}:limit:${name}:${createHash('sha256').update(client).digest('base64url').slice(0, 22)}`
   return {
     async take(policy, client, want) {
       const key = keyOf(policy, client)
