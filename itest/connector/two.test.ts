@@ -9,6 +9,9 @@ import { MAJORS, SEED, seeded } from './rig.ts'
 import { DEADLINE_MS, ITEM_RULES, ownServer, Scene } from './scene.ts'
 
 const CUTS = 6
+/** What a second one would take to end the stream of the first, did it lead as well, and many times that. */
+const GRACE_MS = 50
+const UNCUT_MS = 1_000
 
 /** Two connectors on one source that write to one log. */
 class Pair {
@@ -38,7 +41,8 @@ class Pair {
       partitionCount: (topic) => log.partitionCount(topic),
       close: () => Promise.resolve(),
     }
-    const started = startOn(source, through, { rules: ITEM_RULES, signal: this.#giveUp.signal })
+    const unsafe = { graceMs: GRACE_MS }
+    const started = startOn(source, through, { rules: ITEM_RULES, signal: this.#giveUp.signal, unsafe })
     this.#starting.push(started)
     return started
   }
@@ -80,6 +84,9 @@ describe.each(MAJORS)('itest/connector/two on PostgreSQL %s', (major) => {
     void pair.start('b').catch(() => undefined)
     const writer = new ItemWriter(await scene.source.connect(), seeded(SEED), { first: 0, count: 50 })
     const writing = writer.run(5)
+    const later = performance.now() + UNCUT_MS
+    await waitFor(() => performance.now() >= later, DEADLINE_MS)
+    expect(new Set(pair.calls)).toEqual(new Set(['a']))
     for (let cut = 0; cut < CUTS; cut++) {
       await pair.goesOn()
       await pair.cutOff()
