@@ -21,7 +21,10 @@ function soakLines({ name, soaked }: Row): string[] {
 }
 
 /** Writes docs/races.md. */
-export function render(rows: readonly Row[], run: { readonly soakMs: number; readonly machine: string }): string {
+export function render(
+  rows: readonly Row[],
+  run: { readonly soakMs: number; readonly machine: string; readonly keptAlive: readonly string[] },
+): string {
   return `${[
     '# Races',
     '',
@@ -52,6 +55,6 @@ export function render(rows: readonly Row[], run: { readonly soakMs: number; rea
     ...rows.flatMap(soakLines),
     '',
     `Measured on ${run.machine}; versions: ${rows.map(({ name, version }) => `${name} ${version}`).join(', ')}.`,
-    'A bus connection that breaks ends a process that wires cacheable as documented; here it was kept alive.',
+    `A bus connection that breaks can end a process that wires ${run.keptAlive.join(' or ')} as documented; here it was kept alive.`,
   ].join('\n')}\n`
 }
