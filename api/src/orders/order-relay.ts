@@ -42,7 +42,10 @@ export class OrderRelay {
   async #run(): Promise<void> {
     const { database, log, time, relayed, failed } = this.#deps
     const { signal } = this.#stopping
-    while (!signal.aborted) {
+    for (;;) {
+      // Asleep first: what has waited for seconds may wait for one more, and a process that cannot start asks nobody.
+      await time.sleep(EVERY_MS, signal).catch(() => undefined)
+      if (signal.aborted) return
       try {
         const ids = await waitingOrders(database, WAITED_SECONDS, AT_ONCE)
         await sendOrders(log, ids)
@@ -50,7 +53,6 @@ export class OrderRelay {
       } catch (error) {
         failed(error)
       }
-      await time.sleep(EVERY_MS, signal).catch(() => undefined)
     }
   }
 }
