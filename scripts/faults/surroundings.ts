@@ -1,0 +1,45 @@
+import type { Fault } from './fault.ts'
+
+export const NETWORK: readonly Fault[] = [
+  {
+    id: 'N1',
+    fault: 'database, Redis or log unreachable at start',
+    answer: 'one message with its remedy',
+    tests: [
+      'a database that cannot be reached is one message of dev',
+      'Redis unreachable: the invalidator says so before it asks for Kafka',
+      'Kafka unreachable: the connector names the brokers and their option, and makes nothing',
+    ],
+  },
+  {
+    id: 'N2',
+    fault: 'an answer that never ends',
+    answer: 'counts as unavailable',
+    tests: ['no answer in time, or one that never ends, is unavailable'],
+  },
+]
+
+export const OPERATION: readonly Fault[] = [
+  {
+    id: 'D1',
+    fault: 'admin API abused',
+    answer: 'roles, caps, confirmation, audit',
+    tests: [
+      'nobody gets in without a token, and what a role does not include is refused, on every route',
+      'everything is purged only when a second administrator confirms it in time',
+      'every call that changes something is written down, before it is done and after',
+    ],
+  },
+  {
+    id: 'D2',
+    fault: 'wrong configuration or secret',
+    answer: 'all faults at once, no value shown',
+    tests: ['all faults are reported together and none shows a value', 'several faults are one message'],
+  },
+  {
+    id: 'D3',
+    fault: 'disk full',
+    answer: 'the slot gives up its WAL first, and says so before',
+    why: 'needs a small volume of its own; the alerts before it are tested (LockstepSlotHalfFull and its neighbours)',
+  },
+]
