@@ -1,8 +1,9 @@
+import { createRandom } from '@lockstep/runtime'
 import { parseRules } from '@lockstep/schemas'
 import { waitFor } from '@lockstep/runtime/testing'
 import { describe, expect, test } from 'vitest'
 import { ItemWriter } from './items.ts'
-import { MAJORS, SEED, seeded } from './rig.ts'
+import { MAJORS, SEED } from './rig.ts'
 import { DEADLINE_MS, ownServer, Scene } from './scene.ts'
 
 const MINIMUM = 40
@@ -12,7 +13,7 @@ describe.each(MAJORS)('itest/connector/ddl on PostgreSQL %s', (major) => {
 
   /** Runs statements one by one under writes; answers the writer, stopped and settled. */
   const under = async (scene: Scene, ...statements: readonly string[]): Promise<ItemWriter> => {
-    const writer = new ItemWriter(await scene.source.connect(), seeded(SEED), { first: 1, count: 50 })
+    const writer = new ItemWriter(await scene.source.connect(), createRandom(SEED), { first: 1, count: 50 })
     const writing = writer.run(2)
     const ddl = await scene.source.connect()
     for (const statement of [...statements, 'select 1']) {

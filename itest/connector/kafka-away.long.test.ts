@@ -1,3 +1,4 @@
+import { createRandom } from '@lockstep/runtime'
 import { startKafka, startPostgres, type KafkaServer, type PostgresServer } from '@lockstep/servers'
 import { waitFor } from '@lockstep/runtime/testing'
 import type pg from 'pg'
@@ -14,7 +15,6 @@ import {
   peakMb,
   plainStream,
   SEED,
-  seeded,
 } from './rig.ts'
 
 const AWAY_MS = 60_000
@@ -76,7 +76,7 @@ async function law(major: (typeof MAJORS)[number], files: Files) {
   const env = { LOCKSTEP_CONNECTOR_MAX_BUFFERED_BYTES: `${BUFFER_BYTES}` }
   const { process: connector, adminPort } = await connectorProcess(world, env)
   await connector.start().says('"started"')
-  const writer = new ItemWriter(await connect(postgres.url), seeded(SEED), { first: 0, count: 100 })
+  const writer = new ItemWriter(await connect(postgres.url), createRandom(SEED), { first: 0, count: 100 })
   const writing = writer.run(20)
   await waitFor(() => writer.committed.length > 100, SETTLE_MS)
   const sender = await senderOf(client, 'lockstep')

@@ -1,10 +1,11 @@
+import { createRandom } from '@lockstep/runtime'
 import { once } from 'node:events'
 import { startKafka, startPostgres, type KafkaServer, type PostgresServer } from '@lockstep/servers'
 import { waitFor } from '@lockstep/connector/testing'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import type { TestProcess } from '../process.ts'
 import { createItems, ItemWriter, judge, type Verdict } from './items.ts'
-import { connect, endOfWal, Files, LogReader, MAJORS, SEED, seeded, type World } from './rig.ts'
+import { connect, connectorProcess, endOfWal, Files, LogReader, MAJORS, SEED, type World } from './rig.ts'
 
 const START_MS = 30_000
 const SETTLE_MS = 60_000
@@ -61,7 +62,7 @@ async function killSomewhere(connector: TestProcess, random: () => number): Prom
 }
 
 /** What the log holds after the kills, against what was committed. */
-export interface Outcome {
+interface Outcome {
   readonly verdict: Verdict
   readonly killedInStream: number
   readonly generations: number
@@ -69,7 +70,7 @@ export interface Outcome {
 
 /** Kills a connector again and again under writes, starts it a last time, and judges the log once it is complete. */
 export async function outcome(world: World, connector: TestProcess, kills: number): Promise<Outcome> {
-  const random = seeded(SEED)
+  const random = createRandom(SEED)
   // The first flush covers what was before the slot.
   await connector.start().says('"started"', START_MS)
   const reader = await LogReader.open(world)
@@ -91,4 +92,25 @@ export async function outcome(world: World, connector: TestProcess, kills: numbe
     writers.flatMap(({ committed }) => committed),
   )
   return { verdict, killedInStream, generations: reader.generations().length }
+}
+
+/** The law: however often the connector is killed, the log holds what was committed, and nothing else. */
+export async function expectLossless(world: World, kills: number): Promise<void> {
+  const found = await outcome(world, (await connectorProcess(world)).process, kills)
+  const { delivered, repeated } = found.verdict
+  console.log(
+    JSON.stringify({
+      law: 'kill9',
+      on: world.namespace,
+      seed: SEED,
+      kills,
+      delivered,
+      repeated,
+      ...found,
+      verdict: '',
+    }),
+  )
+  expect(found).toMatchObject({ verdict: { lost: [], invented: [], late: [] }, generations: 1 })
+  expect(found.killedInStream).toBeGreaterThan(kills / 3)
+  expect(delivered).toBeGreaterThan(kills * 10)
 }

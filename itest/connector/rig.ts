@@ -166,17 +166,6 @@ export function peakMb(pid: number): number {
   return Number(kb) / 1024
 }
 
-/** Numbers 0 ≤ x < 1 that repeat with the seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 /** The seed of this run: chosen by the clock unless LOCKSTEP_SEED names the one of a run that failed. */
 export const SEED = Number(process.env['LOCKSTEP_SEED'] ?? Date.now() % 1_000_000)
 

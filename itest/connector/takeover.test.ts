@@ -1,9 +1,10 @@
+import { createRandom } from '@lockstep/runtime'
 import { once } from 'node:events'
 import { startKafka, startPostgres, type KafkaServer, type PostgresServer } from '@lockstep/servers'
 import { waitFor } from '@lockstep/connector/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createItems, ItemWriter, judge } from './items.ts'
-import { connect, connectorProcess, endOfWal, Files, LogReader, MAJORS, SEED, seeded, type World } from './rig.ts'
+import { connect, connectorProcess, endOfWal, Files, LogReader, MAJORS, SEED, type World } from './rig.ts'
 
 const KILLS = 3
 const START_MS = 60_000
@@ -59,7 +60,7 @@ describe.each(MAJORS)('itest/connector/takeover on PostgreSQL %s', (major) => {
     await untilPhase(standby, 'standby')
     expect(await ask(standby, '/readyz')).toEqual({ ready: true, reasons: ['standby'] })
     const reader = await LogReader.open(world)
-    const writer = new ItemWriter(await connect(server.url), seeded(SEED), { first: 0, count: 40 })
+    const writer = new ItemWriter(await connect(server.url), createRandom(SEED), { first: 0, count: 40 })
     const writing = writer.run(10)
     const isDelivered = (id: number) =>
       reader.received.some(({ event }) => event.kind === 'change' && event.after['id'] === `${id}`)

@@ -1,11 +1,11 @@
 import type { RunningConnector } from '@lockstep/connector'
 import { startOn } from '@lockstep/connector/testing'
-import { TOPICS, type EventLog } from '@lockstep/runtime'
+import { createRandom, TOPICS, type EventLog } from '@lockstep/runtime'
 import { waitFor } from '@lockstep/runtime/testing'
 import { generationOf } from '@lockstep/schemas'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ItemWriter } from './items.ts'
-import { MAJORS, SEED, seeded } from './rig.ts'
+import { MAJORS, SEED } from './rig.ts'
 import { DEADLINE_MS, ITEM_RULES, ownServer, Scene } from './scene.ts'
 
 const CUTS = 6
@@ -82,7 +82,7 @@ describe.each(MAJORS)('itest/connector/two on PostgreSQL %s', (major) => {
     const pair = new Pair(scene)
     await pair.start('a')
     void pair.start('b').catch(() => undefined)
-    const writer = new ItemWriter(await scene.source.connect(), seeded(SEED), { first: 0, count: 50 })
+    const writer = new ItemWriter(await scene.source.connect(), createRandom(SEED), { first: 0, count: 50 })
     const writing = writer.run(5)
     const later = performance.now() + UNCUT_MS
     await waitFor(() => performance.now() >= later, DEADLINE_MS)
@@ -104,7 +104,7 @@ describe.each(MAJORS)('itest/connector/two on PostgreSQL %s', (major) => {
     const scene = await Scene.open(server().url)
     const pair = new Pair(scene)
     const { generation } = (await pair.start('a')).status()
-    const writer = new ItemWriter(await scene.source.connect(), seeded(SEED), { first: 0, count: 50 })
+    const writer = new ItemWriter(await scene.source.connect(), createRandom(SEED), { first: 0, count: 50 })
     const writing = writer.run(5)
     await pair.goesOn()
     // The one that starts sees at once what the other one will see within a second.

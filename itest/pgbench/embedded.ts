@@ -1,6 +1,6 @@
 import { lockstep, type TestProcess } from '../process.ts'
 import { CONTRACT_MS } from './storm.ts'
-import { EDGE_TOKEN, RULES_FILE, World, type WorldOptions } from './world.ts'
+import { World, type WorldOptions } from './world.ts'
 
 const REBOUND_MS = 1_000
 
@@ -23,19 +23,7 @@ export class EmbeddedRun {
       maxStalenessMs: CONTRACT_MS,
       ...options,
     })
-    const flags = {
-      '--database-url': world.postgres.url,
-      '--rules': RULES_FILE,
-      '--redis-url': world.redis.url,
-      '--namespace': world.options.namespace,
-      '--tiers': `varnish+${world.edge.url}`,
-      '--edge-token': EDGE_TOKEN,
-      '--max-staleness-ms': String(CONTRACT_MS),
-      '--rebound-ms': String(REBOUND_MS),
-      '--admin-port': '0',
-      '--api-port': '0',
-    }
-    const dev = lockstep('dev', [...Object.entries(flags).flat(), ...devArgs])
+    const dev = lockstep('dev', [...world.devArgs(), '--rebound-ms', String(REBOUND_MS), ...devArgs])
     const run = new EmbeddedRun(world, dev)
     try {
       await world.history.begin()

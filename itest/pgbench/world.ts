@@ -99,6 +99,21 @@ export class World {
     return new World({ options, postgres, redis, edge, readers }, directory)
   }
 
+  /** What `lockstep dev` is told to keep this world in step, on ports of its own. */
+  devArgs(): string[] {
+    return Object.entries({
+      '--database-url': this.postgres.url,
+      '--rules': RULES_FILE,
+      '--redis-url': this.redis.url,
+      '--namespace': this.options.namespace,
+      '--tiers': `varnish+${this.edge.url}`,
+      '--edge-token': EDGE_TOKEN,
+      '--max-staleness-ms': String(this.options.maxStalenessMs),
+      '--admin-port': '0',
+      '--api-port': '0',
+    }).flat()
+  }
+
   /** Starts every reader, supervised where it may be killed; resolves once all of them read. */
   async startReaders(options: { readonly supervised?: boolean } = {}): Promise<void> {
     const start = (reader: TestProcess) => (options.supervised === true ? reader.supervise() : reader.start())

@@ -2,13 +2,10 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { UnsafeInvalidatorOptions } from '@lockstep/invalidator'
 import { redisKeys, slotOf } from '@lockstep/schemas'
-import { pollUntil, startRedisCluster, type ClusterServers } from '@lockstep/servers'
+import { startRedisCluster, type ClusterServers } from '@lockstep/servers'
 import { afterEach, describe, expect, test } from 'vitest'
-import { CONTRACT_MS, FailoverScene, ROWS } from './failover-scene.ts'
+import { CONTRACT_MS, expectNothingStale, FailoverScene, P99_MS } from './failover-scene.ts'
 
-const FAILOVER_WITHIN_MS = 20_000
-/** A command that times out, a lease that nobody answers, a load. */
-const P99_MS = 500
 /** A namespace of the first master, which is the one that has a replica. */
 const NAMESPACE = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].find((name) => slotOf(name) < 5_000) ?? ''
 const SLOT = slotOf(redisKeys(NAMESPACE).watermark)
@@ -27,25 +24,16 @@ describe('itest/redis-faults: Cluster', () => {
     return scene
   }
 
-  async function failOver(unsafe: UnsafeInvalidatorOptions = {}) {
+  async function failOver(unsafe?: UnsafeInvalidatorOptions) {
     const started = await begin(unsafe)
-    await started.loseSuffix()
-    await servers.masters[0]?.kill9()
-    const isPromoted = async () => (await servers.ownerOf(SLOT)) === servers.replica.port
-    if (!(await pollUntil(isPromoted, FAILOVER_WITHIN_MS, 20))) throw new Error('the replica was not promoted')
-    await started.normalFrom(performance.now())
-    // One that knows nothing but what the promoted node has.
-    await started.addReader()
-    await started.normalFrom(performance.now())
-    return started.report()
+    return started.failOver(
+      () => servers.masters[0]?.kill9(),
+      async () => (await servers.ownerOf(SLOT)) === servers.replica.port,
+    )
   }
 
   test('a stale replica that is promoted gets from the log what it lost, and no read is past the contract', async () => {
-    const report = await failOver()
-    expect(report).toMatchObject({ stale: 0, generationsAskedFor: 0 })
-    expect(report.rewinds).toBeGreaterThan(0)
-    expect(report.fromRedis).toBeGreaterThan(ROWS)
-    expect(report.p99Ms).toBeLessThan(P99_MS)
+    expectNothingStale(await failOver())
   })
 
   test('without the rewind some reads are', async () => {

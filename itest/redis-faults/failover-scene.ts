@@ -5,17 +5,21 @@ import type { RunningInvalidator, UnsafeInvalidatorOptions } from '@lockstep/inv
 import { createMetrics, loadConfig, silentLogger } from '@lockstep/runtime'
 import { parseRules } from '@lockstep/schemas'
 import { pollUntil } from '@lockstep/servers'
+import { expect } from 'vitest'
 import { JudgedReader } from './judged-reader.ts'
 import { STAND_IN_RULES, StandIn } from './stand-in.ts'
 
 export const CONTRACT_MS = 1_000
 /** One timer of this process behind another, on a machine that runs many servers on one core. */
 const TOLERANCE_MS = 50
-export const ROWS = 120
+const ROWS = 120
 /** These change for the last time while the replica is cut off. */
 const LOST_ROWS = 60
 const COMMITS_PER_SECOND = 100
 const NORMAL_WITHIN_MS = 20_000
+const FAILOVER_WITHIN_MS = 20_000
+/** A command that times out, a lease that nobody answers, a load. */
+export const P99_MS = 500
 
 /** Servers of which one can fall behind and then take over. */
 export interface ReplicatedServers {
@@ -112,6 +116,18 @@ export class FailoverScene {
     for (const reader of this.readers) reader.firstRow = LOST_ROWS
   }
 
+  /** Has a replica without the last changes promoted in the place of its dead master, and everybody read from it. */
+  async failOver(kill: () => Promise<void> | undefined, isPromoted: () => Promise<boolean>) {
+    await this.loseSuffix()
+    await kill()
+    await isSoon(isPromoted)
+    await this.normalFrom(performance.now())
+    // One that knows nothing but what the promoted node has.
+    await this.addReader()
+    await this.normalFrom(performance.now())
+    return this.report()
+  }
+
   report() {
     const all = this.readers.map((reader) => reader.judgement())
     const sum = (of: (judgement: (typeof all)[number]) => number) => all.reduce((total, one) => total + of(one), 0)
@@ -134,4 +150,16 @@ export class FailoverScene {
     await this.source.stop()
     await this.#servers.stop()
   }
+}
+
+export async function isSoon(isPromoted: () => Promise<boolean>): Promise<void> {
+  if (!(await pollUntil(isPromoted, FAILOVER_WITHIN_MS, 20))) throw new Error('the replica was not promoted')
+}
+
+/** The law of a failover that loses the last writes. */
+export function expectNothingStale(report: ReturnType<FailoverScene['report']>): void {
+  expect(report).toMatchObject({ stale: 0, generationsAskedFor: 0 })
+  expect(report.rewinds).toBeGreaterThan(0)
+  expect(report.fromRedis).toBeGreaterThan(ROWS)
+  expect(report.p99Ms).toBeLessThan(P99_MS)
 }

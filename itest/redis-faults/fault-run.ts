@@ -4,7 +4,7 @@ import { pollUntil } from '@lockstep/servers'
 import { afterEach, expect } from 'vitest'
 import type { LoggedRead } from '../pgbench/history.ts'
 import { pgbench } from '../pgbench/pgbench.ts'
-import { EDGE_TOKEN, RULES_FILE, World } from '../pgbench/world.ts'
+import { World } from '../pgbench/world.ts'
 import { lockstep, type TestProcess } from '../process.ts'
 import type { Fault } from './faults.ts'
 
@@ -56,18 +56,7 @@ class FaultRun {
 
   static async start(world: World): Promise<FaultRun> {
     await world.history.begin()
-    const flags = {
-      '--database-url': world.postgres.url,
-      '--rules': RULES_FILE,
-      '--redis-url': world.redis.url,
-      '--namespace': world.options.namespace,
-      '--tiers': `varnish+${world.edge.url}`,
-      '--edge-token': EDGE_TOKEN,
-      '--max-staleness-ms': String(CONTRACT_MS),
-      '--admin-port': '0',
-      '--api-port': '0',
-    }
-    const dev = lockstep('dev', Object.entries(flags).flat()).start()
+    const dev = lockstep('dev', world.devArgs()).start()
     await dev.says('In step with')
     await world.startReaders()
     return new FaultRun(world, dev)
