@@ -4,9 +4,9 @@ import { startRedisCluster, type ClusterServers } from '@lockstep/servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createCache } from '../cache.ts'
-import { registerStoreContract, type StoreFixture } from '../testing/store-contract.ts'
+import { createRedisFixture } from '../testing/redis-fixture.ts'
+import { registerStoreContract } from '../testing/store-contract.ts'
 import { openRedis } from './connection.ts'
-import { createFenceWriter } from './fence-writer.ts'
 import { createRedisStore } from './store.ts'
 
 let servers: ClusterServers
@@ -15,28 +15,8 @@ beforeAll(async () => {
 })
 afterAll(() => servers.stop())
 
-registerStoreContract('Redis Cluster', async (): Promise<StoreFixture> => {
-  // Each on whichever master its slot lies.
-  const namespace = `t-${randomUUID()}`
-  const keys = redisKeys(namespace)
-  const redis = openRedis(servers.url, namespace)
-  const store = createRedisStore({ redis: { url: servers.url }, namespace, commandTimeoutMs: 2_000 })
-  await store.connect()
-  await store.bus.attach()
-  return {
-    store,
-    writer: createFenceWriter({ redis, namespace }),
-    life: (kind, name) => redis.pttl(kind === 'fence' ? keys.fence(name) : keys.lease(name)),
-    ack: (processId) => redis.hget(keys.acks, processId),
-    setFull: async (isFull) => {
-      await redis.config('SET', 'maxmemory', isFull ? '1' : '0')
-    },
-    close: async () => {
-      redis.disconnect()
-      await store.close()
-    },
-  }
-})
+// Each on whichever master its slot lies.
+registerStoreContract('Redis Cluster', () => createRedisFixture(servers.url, `t-${randomUUID()}`))
 
 describe('cache/redis: cluster', () => {
   test('the URL of one node is enough to find the master of any namespace, and that of a plain node says what to write', async () => {

@@ -3,8 +3,8 @@ import { redisKeys, type Tag } from '@lockstep/schemas'
 import { startRedis, type RedisServer } from '@lockstep/servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createRedisFixture } from '../testing/redis-fixture.ts'
 import { registerStoreContract, stampAt, type StoreFixture } from '../testing/store-contract.ts'
-import { createFenceWriter } from './fence-writer.ts'
 import { createRedisStore } from './store.ts'
 
 // A server of its own, because these tests fill it up and make it forget its scripts.
@@ -21,24 +21,7 @@ afterAll(async () => {
   await server.stop()
 })
 
-async function createFixture(): Promise<StoreFixture> {
-  const namespace = `t-${randomUUID()}`
-  const keys = redisKeys(namespace)
-  const store = createRedisStore({ redis: { url: server.url }, namespace, commandTimeoutMs: 2_000 })
-  await store.connect()
-  // The policy is learned on attaching.
-  await store.bus.attach()
-  return {
-    store,
-    writer: createFenceWriter({ redis, namespace }),
-    life: (kind, name) => redis.pttl(kind === 'fence' ? keys.fence(name) : keys.lease(name)),
-    ack: (processId) => redis.hget(keys.acks, processId),
-    setFull: async (isFull) => {
-      await redis.config('SET', 'maxmemory', isFull ? '1' : '0')
-    },
-    close: () => store.close(),
-  }
-}
+const createFixture = (): Promise<StoreFixture> => createRedisFixture(server.url, `t-${randomUUID()}`)
 
 registerStoreContract('Redis', createFixture)
 
