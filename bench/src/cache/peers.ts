@@ -71,6 +71,10 @@ export function bentocache(options: PeerOptions): Peer {
   return {
     read: (key) => bento.getOrSet({ key, ttl: TTL_MS, factory: () => load(key) }),
     written: (key) => bento.delete({ key }),
-    close,
+    close: () => {
+      // Its bus has a connection of its own.
+      void bento.disconnectAll()
+      close()
+    },
   }
 }
