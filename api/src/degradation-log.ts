@@ -3,7 +3,7 @@ import type { Logger, TimeSource } from '@lockstep/runtime'
 // A lost Redis fails every read: a line each would bury the log, a line per minute would hide how it goes on.
 const INTERVAL_MS = 10_000
 
-/** Logs failures that the cache lived through: per kind one line at once, then one per interval with how many there were. */
+/** Logs failures that the process lives through: per kind one line at once, then one per interval with how many there were. */
 export function createDegradationLog(log: Logger, time: TimeSource): (error: unknown, doing: string) => void {
   const kinds = new Map<string, { loggedAtMs: number; unlogged: number }>()
   return (error, doing) => {
@@ -13,7 +13,7 @@ export function createDegradationLog(log: Logger, time: TimeSource): (error: unk
       kind.unlogged += 1
       return
     }
-    log.warn({ err: error, doing, unlogged: kind?.unlogged ?? 0 }, 'cache degraded')
+    log.warn({ err: error, doing, unlogged: kind?.unlogged ?? 0 }, `could not finish ${doing}, going on without`)
     kinds.set(doing, { loggedAtMs: nowMs, unlogged: 0 })
   }
 }

@@ -70,6 +70,7 @@ interface SchemaWords {
   readonly maximum?: number
   readonly pattern?: string
   readonly minLength?: number
+  readonly items?: TSchema
   readonly anyOf?: readonly { readonly const?: string | number; readonly type?: string }[]
 }
 
@@ -113,7 +114,8 @@ function convert(option: ConfigOption, text: string): unknown {
 
 /** What a value must be, in the words of its schema; the value itself is never shown. */
 function expectation(type: TSchema): string {
-  const { type: kind = 'value', minimum, maximum, pattern, minLength, anyOf } = type as SchemaWords
+  const { type: kind = 'value', minimum, maximum, pattern, minLength, anyOf, items } = type as SchemaWords
+  if (items) return `must be a list separated by commas, each ${expectation(items).replace(/^must be /, '')}`
   if (anyOf) return `must be one of ${anyOf.map((branch) => branch.const ?? branch.type ?? '?').join(', ')}`
   const bounds = [
     minimum === undefined ? '' : ` >= ${minimum}`,
@@ -121,7 +123,7 @@ function expectation(type: TSchema): string {
     pattern === undefined ? '' : ` matching ${pattern}`,
     minLength === undefined ? '' : ` of at least ${minLength} characters`,
   ]
-  return `must be ${kind === 'integer' || kind === 'array' ? 'an' : 'a'} ${kind}${bounds.join('')}`
+  return `must be ${kind === 'integer' ? 'an' : 'a'} ${kind}${bounds.join('')}`
 }
 
 function defaultText(option: ConfigOption): string {

@@ -6,7 +6,9 @@ import { API_OPTIONS } from '../config.ts'
 export const WORKER_OPTIONS = {
   roles: {
     env: 'LOCKSTEP_SHOP_WORKER_ROLES',
-    type: Type.Array(Type.String({ pattern: '^(?:views|orders|projection)$' }), { minItems: 1 }),
+    type: Type.Array(Type.Union([Type.Literal('views'), Type.Literal('orders'), Type.Literal('projection')]), {
+      minItems: 1,
+    }),
     default: ['views', 'orders', 'projection'],
     desc: 'What this worker does, separated by commas: counts views, decides orders, projects the bestsellers.',
   },
