@@ -62,6 +62,8 @@ export default defineConfig({
           exclude: [...exclude, '**/*.{pg,kafka,redis,varnish}.test.ts'],
           pool: 'threads',
           isolate: false,
+          // For a machine that is busy with something else; none takes a second on its own.
+          testTimeout: 30_000,
           ...UNITS,
         },
       },
