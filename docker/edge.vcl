@@ -47,12 +47,31 @@ sub vcl_synth {
 }
 
 sub vcl_recv {
+  # Why a request goes on to the origin (RFC 9211); a hit has no reason.
+  set req.http.n-fwd = "method";
   # Methods that the built-in VCL would pipe.
   if (req.method !~ "^(GET|HEAD|PUT|POST|PATCH|DELETE|OPTIONS|TRACE)$") { return (pass); }
   if (req.method != "GET" && req.method != "HEAD") { return (pass); }
   # Private or read-your-writes: the answer may differ from everybody's.
+  set req.http.n-fwd = "bypass";
   if (req.http.Authorization || req.http.Cookie || req.http.Lockstep-Token) { return (pass); }
+  unset req.http.n-fwd;
+  std.collect(req.http.Cache-Control);
   return (hash);
+}
+
+sub vcl_miss {
+  if (req.http.Cache-Control ~ "(?i)(^|[ ,])only-if-cached([ ,]|$)") { return (synth(504, "Not stored")); }
+  set req.http.n-fwd = "miss";
+}
+
+sub vcl_pass {
+  if (!req.http.n-fwd) { set req.http.n-fwd = "miss"; }
+}
+
+sub vcl_backend_fetch {
+  unset bereq.http.n-fwd;
+  unset bereq.http.n-gone;
 }
 
 # Remembered for a while, so that requests for it do not queue up behind one another.
@@ -72,11 +91,17 @@ sub vcl_backend_response {
   set beresp.grace = 0s;
   # Long enough to revalidate instead of fetching whole bodies.
   set beresp.keep = 300s;
+  # Lines of one field are one list.
+  std.collect(beresp.http.CDN-Cache-Control);
   # No heuristics: without explicit freshness nothing is stored.
   if (beresp.http.Vary ~ "\*" || beresp.http.Set-Cookie || beresp.status >= 500) {
     call lockstep_uncacheable;
   }
-  elsif (beresp.http.CDN-Cache-Control ~ "[a-z]") { call lockstep_targeted; }
+  # A dictionary of structured fields (RFC 8941), or none at all; what forbids storing counts however it is written.
+  elsif (beresp.http.CDN-Cache-Control ~ {"^ *[a-z*][a-z0-9_.*-]*(?:=(?:-?\d+(?:[.]\d+)?|"[^"]*"|[A-Za-z*][^ ,;"()=]*|:[A-Za-z0-9+/=]*:|[?][01]))?(?:; *[a-z*][a-z0-9_.*-]*(?:=(?:-?\d+(?:[.]\d+)?|"[^"]*"|[A-Za-z*][^ ,;"()=]*|:[A-Za-z0-9+/=]*:|[?][01]))?)*(?:[ 	]*,[ 	]*[a-z*][a-z0-9_.*-]*(?:=(?:-?\d+(?:[.]\d+)?|"[^"]*"|[A-Za-z*][^ ,;"()=]*|:[A-Za-z0-9+/=]*:|[?][01]))?(?:; *[a-z*][a-z0-9_.*-]*(?:=(?:-?\d+(?:[.]\d+)?|"[^"]*"|[A-Za-z*][^ ,;"()=]*|:[A-Za-z0-9+/=]*:|[?][01]))?)*)* *$"}
+      || beresp.http.CDN-Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)") {
+    call lockstep_targeted;
+  }
   else { call lockstep_general; }
   if (beresp.ttl <= 0s) { set beresp.grace = 0s; }
   return (deliver);
@@ -103,7 +128,8 @@ sub lockstep_targeted {
 # Cache-Control and Expires, whose lifetime Varnish itself has read.
 sub lockstep_general {
   if (beresp.http.Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)"
-      || (beresp.http.Cache-Control !~ "(?i)(^|[ ,])(max-age|s-maxage)=[0-9]+" && !beresp.http.Expires)) {
+      # An Expires that is no date has expired; Varnish would keep its default for it.
+      || (beresp.http.Cache-Control !~ "(?i)(^|[ ,])(max-age|s-maxage)=[0-9]+" && beresp.http.Expires !~ " GMT$")) {
     call lockstep_uncacheable;
   }
   elsif (beresp.http.Cache-Control ~ "(?i)(^|[ ,])stale-while-revalidate=[0-9]+"
@@ -123,5 +149,19 @@ sub vcl_deliver {
   elsif (obj.uncacheable) { set resp.http.X-Cache = "PASS"; }
   elsif (obj.hits > 0) { set resp.http.X-Cache = "HIT"; }
   else { set resp.http.X-Cache = "MISS"; }
+  # Varnish compares with one ETag only.
+  if (resp.http.ETag && (req.http.If-None-Match == "*"
+      || std.strstr(req.http.If-None-Match, regsub(resp.http.ETag, "^W/", "")))) {
+    set req.http.If-None-Match = resp.http.ETag;
+  }
+  # After what caches nearer to the origin have said.
+  std.collect(resp.http.Cache-Status);
+  set req.http.n-status = "lockstep-edge; hit; ttl=" + regsub("" + obj.ttl, "[.].*", "");
+  if (req.http.n-fwd) {
+    set req.http.n-status = "lockstep-edge; fwd=" + req.http.n-fwd;
+    if (req.http.n-fwd == "miss" && !obj.uncacheable) { set req.http.n-status = req.http.n-status + "; stored"; }
+  }
+  if (resp.http.Cache-Status) { set resp.http.Cache-Status = resp.http.Cache-Status + ", " + req.http.n-status; }
+  else { set resp.http.Cache-Status = req.http.n-status; }
   unset resp.http.xkey;
 }

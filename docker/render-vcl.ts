@@ -8,7 +8,7 @@ const shared = { purgers: ['10.213.77.0/28'], tokenEnv: 'LOCKSTEP_PURGE_TOKEN' }
 /** What the files must hold: each tier asks the next one towards the origin. */
 export const VCL: Readonly<Record<'edge.vcl' | 'shield.vcl', string>> = {
   'edge.vcl': edgeVcl({ ...shared, backendHost: 'shield', backendPort: 8080 }),
-  'shield.vcl': edgeVcl({ ...shared, backendHost: 'balancer', backendPort: 3000 }),
+  'shield.vcl': edgeVcl({ ...shared, name: 'lockstep-shield', backendHost: 'balancer', backendPort: 3000 }),
 }
 
 if (import.meta.main)

@@ -20,6 +20,7 @@ describe('cdn-purger/edge-vcl', () => {
     { ...OPTIONS, purgers: ['10.0.0.0"/8'] },
     { ...OPTIONS, purgers: ['everywhere'] },
     { ...OPTIONS, tokenEnv: 'X"' },
+    { ...OPTIONS, name: 'a; hit' },
   ])('refuses what could break out of its place: %j', (options) => {
     expect(() => edgeVcl(options)).toThrow(RangeError)
   })

@@ -7,11 +7,14 @@ export interface EdgeVclOptions {
   readonly purgers?: readonly string[] | undefined
   /** Name of the variable in varnishd's environment that holds the purge token. Unset: nobody may purge. */
   readonly tokenEnv?: string | undefined
+  /** How this tier names itself in `Cache-Status`. Default `lockstep-edge`. */
+  readonly name?: string | undefined
 }
 
 const HOST = /^[A-Za-z0-9.:_-]+$/
 const NETWORK = /^[0-9A-Fa-f.:]+(\/\d{1,3})?$/
 const ENV_NAME = /^[A-Z_][A-Z0-9_]*$/
+const TIER_NAME = /^[a-z][a-z0-9-]*$/
 
 function acl(networks: readonly string[]): string {
   const lines = networks.map((network) => {
@@ -29,9 +32,11 @@ function acl(networks: readonly string[]): string {
  */
 export function edgeVcl(options: EdgeVclOptions): string {
   const { backendHost, backendPort, purgers = ['127.0.0.1', '::1'], tokenEnv = 'LOCKSTEP_PURGE_TOKEN' } = options
+  const { name = 'lockstep-edge' } = options
   if (!HOST.test(backendHost)) throw new RangeError(`not a host: ${backendHost}`)
   if (!Number.isInteger(backendPort) || backendPort < 1 || backendPort > 65_535) throw new RangeError('not a port')
   if (!ENV_NAME.test(tokenEnv)) throw new RangeError(`not a variable name: ${tokenEnv}`)
+  if (!TIER_NAME.test(name)) throw new RangeError(`not a name for a tier: ${name}`)
   const head = `vcl 4.1;
 
 import std;
@@ -44,8 +49,18 @@ backend origin {
 
 ${acl(purgers)}
 `
-  return head + PURGE_VCL.replaceAll('@TOKEN@', `std.getenv("${tokenEnv}")`) + CACHE_VCL
+  return (
+    head +
+    PURGE_VCL.replaceAll('@TOKEN@', `std.getenv("${tokenEnv}")`) +
+    CACHE_VCL.replaceAll('@NAME@', name).replace('@DICTIONARY@', () => DICTIONARY)
+  )
 }
+
+// RFC 8941: keys in lower case; numbers, strings, tokens, byte sequences or booleans; parameters.
+const ITEM = String.raw`(?:-?\d+(?:[.]\d+)?|"[^"]*"|[A-Za-z*][^ ,;"()=]*|:[A-Za-z0-9+/=]*:|[?][01])`
+const KEY = '[a-z*][a-z0-9_.*-]*'
+const MEMBER = `${KEY}(?:=${ITEM})?(?:; *${KEY}(?:=${ITEM})?)*`
+const DICTIONARY = `^ *${MEMBER}(?:[ \t]*,[ \t]*${MEMBER})* *$`
 
 const PURGE_VCL = `
 sub vcl_recv {
@@ -85,12 +100,31 @@ sub vcl_synth {
 
 const CACHE_VCL = `
 sub vcl_recv {
+  # Why a request goes on to the origin (RFC 9211); a hit has no reason.
+  set req.http.n-fwd = "method";
   # Methods that the built-in VCL would pipe.
   if (req.method !~ "^(GET|HEAD|PUT|POST|PATCH|DELETE|OPTIONS|TRACE)$") { return (pass); }
   if (req.method != "GET" && req.method != "HEAD") { return (pass); }
   # Private or read-your-writes: the answer may differ from everybody's.
+  set req.http.n-fwd = "bypass";
   if (req.http.Authorization || req.http.Cookie || req.http.Lockstep-Token) { return (pass); }
+  unset req.http.n-fwd;
+  std.collect(req.http.Cache-Control);
   return (hash);
+}
+
+sub vcl_miss {
+  if (req.http.Cache-Control ~ "(?i)(^|[ ,])only-if-cached([ ,]|$)") { return (synth(504, "Not stored")); }
+  set req.http.n-fwd = "miss";
+}
+
+sub vcl_pass {
+  if (!req.http.n-fwd) { set req.http.n-fwd = "miss"; }
+}
+
+sub vcl_backend_fetch {
+  unset bereq.http.n-fwd;
+  unset bereq.http.n-gone;
 }
 
 # Remembered for a while, so that requests for it do not queue up behind one another.
@@ -110,11 +144,17 @@ sub vcl_backend_response {
   set beresp.grace = 0s;
   # Long enough to revalidate instead of fetching whole bodies.
   set beresp.keep = 300s;
+  # Lines of one field are one list.
+  std.collect(beresp.http.CDN-Cache-Control);
   # No heuristics: without explicit freshness nothing is stored.
   if (beresp.http.Vary ~ "\\*" || beresp.http.Set-Cookie || beresp.status >= 500) {
     call lockstep_uncacheable;
   }
-  elsif (beresp.http.CDN-Cache-Control ~ "[a-z]") { call lockstep_targeted; }
+  # A dictionary of structured fields (RFC 8941), or none at all; what forbids storing counts however it is written.
+  elsif (beresp.http.CDN-Cache-Control ~ {"@DICTIONARY@"}
+      || beresp.http.CDN-Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)") {
+    call lockstep_targeted;
+  }
   else { call lockstep_general; }
   if (beresp.ttl <= 0s) { set beresp.grace = 0s; }
   return (deliver);
@@ -141,7 +181,8 @@ sub lockstep_targeted {
 # Cache-Control and Expires, whose lifetime Varnish itself has read.
 sub lockstep_general {
   if (beresp.http.Cache-Control ~ "(?i)(^|[ ,])(no-store|private|no-cache)([ ,;=]|$)"
-      || (beresp.http.Cache-Control !~ "(?i)(^|[ ,])(max-age|s-maxage)=[0-9]+" && !beresp.http.Expires)) {
+      # An Expires that is no date has expired; Varnish would keep its default for it.
+      || (beresp.http.Cache-Control !~ "(?i)(^|[ ,])(max-age|s-maxage)=[0-9]+" && beresp.http.Expires !~ " GMT$")) {
     call lockstep_uncacheable;
   }
   elsif (beresp.http.Cache-Control ~ "(?i)(^|[ ,])stale-while-revalidate=[0-9]+"
@@ -161,6 +202,20 @@ sub vcl_deliver {
   elsif (obj.uncacheable) { set resp.http.X-Cache = "PASS"; }
   elsif (obj.hits > 0) { set resp.http.X-Cache = "HIT"; }
   else { set resp.http.X-Cache = "MISS"; }
+  # Varnish compares with one ETag only.
+  if (resp.http.ETag && (req.http.If-None-Match == "*"
+      || std.strstr(req.http.If-None-Match, regsub(resp.http.ETag, "^W/", "")))) {
+    set req.http.If-None-Match = resp.http.ETag;
+  }
+  # After what caches nearer to the origin have said.
+  std.collect(resp.http.Cache-Status);
+  set req.http.n-status = "@NAME@; hit; ttl=" + regsub("" + obj.ttl, "[.].*", "");
+  if (req.http.n-fwd) {
+    set req.http.n-status = "@NAME@; fwd=" + req.http.n-fwd;
+    if (req.http.n-fwd == "miss" && !obj.uncacheable) { set req.http.n-status = req.http.n-status + "; stored"; }
+  }
+  if (resp.http.Cache-Status) { set resp.http.Cache-Status = resp.http.Cache-Status + ", " + req.http.n-status; }
+  else { set resp.http.Cache-Status = req.http.n-status; }
   unset resp.http.xkey;
 }
 `
