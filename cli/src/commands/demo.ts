@@ -31,14 +31,14 @@ export const DEMO_OPTIONS = {
   commits: {
     env: 'LOCKSTEP_DEMO_COMMITS',
     type: Type.Integer({ minimum: 1 }),
-    default: 330,
+    default: 310,
     unit: '1/s',
     desc: 'Commits.',
   },
   reads: {
     env: 'LOCKSTEP_DEMO_READS',
     type: Type.Integer({ minimum: 1 }),
-    default: 3_200,
+    default: 3_100,
     unit: '1/s',
     desc: 'Reads.',
   },
