@@ -6,6 +6,9 @@ const resolve = { conditions }
 const ssr = { resolve: { conditions } }
 const exclude = ['**/node_modules/**', '**/dist/**']
 
+/** `expect.poll` gives up after 1 s by default: a machine that stalls for that long is no fault of the code. */
+const PATIENT = { expect: { poll: { timeout: 15_000 } } }
+
 /** Groups run one after the other; inside of one, files share the machine. */
 const UNITS = { maxWorkers: 2, sequence: { groupOrder: 1 } }
 /** Most of their time these wait for servers and timers: two files at once keep two cores busy. */
@@ -21,6 +24,7 @@ const withServers = (name: string, timeoutMs: number, group: typeof WAITING) => 
     include: [`*/src/**/*.${name}.test.ts`],
     exclude,
     pool: 'forks' as const,
+    ...PATIENT,
     testTimeout: timeoutMs,
     hookTimeout: 180_000,
     globalSetup: [`./scripts/vitest/${name}.setup.ts`],
@@ -39,6 +43,7 @@ const wholePipeline = (name: string, include: string[], more: More, without: str
     include,
     exclude: [...exclude, ...without],
     pool: 'forks' as const,
+    ...PATIENT,
     testTimeout: 240_000,
     hookTimeout: 180_000,
     ...more,
@@ -62,6 +67,7 @@ export default defineConfig({
           exclude: [...exclude, '**/*.{pg,kafka,redis,varnish}.test.ts'],
           pool: 'threads',
           isolate: false,
+          ...PATIENT,
           // For a machine that is busy with something else; none takes a second on its own.
           testTimeout: 30_000,
           ...UNITS,
