@@ -213,6 +213,17 @@ describe('cache/fastify', () => {
     for (const name of ['cache-control', 'surrogate-key', 'etag', 'cache-status']) expect(headers[name]).toBeUndefined()
   })
 
+  test('where every answer is to say what the cache did, those say it too that nothing was read for', async () => {
+    await app.close()
+    await serve({ cacheStatusAlways: true })
+    const statusOf = async (method: 'GET' | 'PUT', url: string) =>
+      (await app.inject({ method, url })).headers['cache-status']
+    expect(await statusOf('GET', '/plain')).toBe('lockstep-l1; fwd=bypass')
+    expect(await statusOf('GET', '/nowhere')).toBe('lockstep-l1; fwd=bypass')
+    expect(await statusOf('PUT', '/nowhere')).toBe('lockstep-l1; fwd=method')
+    expect(await statusOf('GET', '/products/1')).toBe('lockstep-l1; fwd=miss; stored')
+  })
+
   test('a verified token demands at least its stamp; any other text is no token', async () => {
     await app.inject('/products/1')
     world.write('1')

@@ -28,6 +28,8 @@ export interface FastifyLockstepOptions {
   readonly tagHeaders?: readonly TagHeader[] | undefined
   /** Verifies tokens of requests (header `Lockstep-Token`, cookie `lockstep-token`); without it they are ignored. */
   readonly tokenSecret?: string | undefined
+  /** Puts `Cache-Status` on answers too that nothing was read for. Default: those keep their own headers. */
+  readonly cacheStatusAlways?: boolean | undefined
 }
 
 /** The reads of one request: what its answer depends on. */
@@ -36,6 +38,8 @@ export interface RequestReads {
   read<Args, V>(entry: Entry<Args, V>, args: Args, options?: ReadOptions): Promise<V | null>
   /** The token of the request, verified; null without one. */
   readonly token: Stamp | null
+  /** What was read so far, in order. */
+  readonly results: readonly ReadResult<unknown>[]
 }
 
 export type { CachedRouteOptions }
@@ -61,6 +65,9 @@ const LAYER_STATUS: Readonly<Record<Layer, string>> = {
   load: 'lockstep-l1; fwd=miss; stored',
   stale: 'lockstep-l1; hit; detail=stale',
 }
+/** Nothing was read: the request is no read, or the route asked no cache (RFC 9211 2.2). */
+const NOT_A_READ = 'lockstep-l1; fwd=method'
+const NOT_ASKED = 'lockstep-l1; fwd=bypass'
 const LAYERS: readonly Layer[] = ['l1', 'l2', 'coalesced', 'load', 'stale']
 
 const NO_DEMAND: ReadOptions = { token: null }
@@ -229,7 +236,10 @@ function describe(options: FastifyLockstepOptions, request: FastifyRequest, repl
   const audience = audienceOf(request, reply, results.length)
   if (audience === 'one person') forbidStoring(reply, 'private, no-store')
   if (audience === 'nobody') forbidStoring(reply, 'no-store')
-  if (results.length === 0) return null
+  if (results.length === 0) {
+    if (options.cacheStatusAlways) reply.header('cache-status', isRead(request) ? NOT_ASKED : NOT_A_READ)
+    return null
+  }
   const summary = summaryOf(results, options.cache)
   reply.header('cache-status', LAYER_STATUS[summary.layer])
   if (summary.stamp !== null) reply.header('lockstep-stamp', summary.stamp)
