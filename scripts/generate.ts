@@ -1,7 +1,7 @@
-/** Writes the references in docs/ (options, errors, metrics, admin API) and the dashboards from the rooms' own tables; `--check` fails where they are stale. */
+/** Writes the references in docs/ (options, errors, metrics, APIs) and the dashboards from the rooms' own tables; `--check` fails where they are stale. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { API_ERRORS, API_OPTIONS, WORKER_OPTIONS } from '@lockstep/api'
+import { API_ERRORS, API_OPTIONS, apiOpenApi, WORKER_OPTIONS } from '@lockstep/api'
 import { CACHE_ERRORS } from '@lockstep/cache'
 import { ADMIN_ERRORS, adminOpenApi, CDN_ERRORS, PURGER_CONFIG } from '@lockstep/cdn-purger'
 import {
@@ -168,6 +168,7 @@ for (const [file, text] of [
   ['docs/faults.md', faults()],
   ['deploy/k8s/components/monitoring/prometheus-rule.yaml', prometheusRule()],
   ['docs/admin-openapi.json', `${JSON.stringify(adminOpenApi(), null, 2)}\n`],
+  ['docs/api-openapi.json', `${JSON.stringify(await apiOpenApi(), null, 2)}\n`],
   ...Object.entries(DASHBOARDS).map(
     ([name, dashboard]) =>
       [`deploy/grafana/dashboards/${name}.json`, `${JSON.stringify(dashboard, null, 2)}\n`] as const,

@@ -3,12 +3,17 @@ import { fastifyLockstep } from '@lockstep/cache/fastify'
 import type { Histogram, Logger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { limitRoutes, type Limits } from './limits/limit-routes.ts'
+import { openApiOf, recordRoutes } from './openapi.ts'
 import { answerFailure, handleProblems } from './problem.ts'
+import { explainRoutes } from './routes/explain.ts'
 import { readRoutes } from './routes/reads.ts'
+import { NoQuery } from './routes/schemas.ts'
 import { writeRoutes, type WriteDeps } from './routes/writes.ts'
 import type { ShopEntries } from './entries.ts'
 import type { ShopModule } from './modules.ts'
 import type { RecentChanges } from './ports.ts'
+import { loginRoutes, type LoginDeps } from './sessions/login-routes.ts'
+import { guardRoutes, type Sessions } from './sessions/session.ts'
 import { compileValidator } from './validation.ts'
 
 /** What the application is made of, and how it answers. */
@@ -27,6 +32,9 @@ export interface AppOptions extends WriteDeps {
   readonly maxEventLoopDelayMs: number
   /** Above this share of the last second requests are refused with 503; 0 = never. */
   readonly maxEventLoopUtilization: number
+  readonly sessions: Sessions
+  /** Nobody can log in here without; sessions from elsewhere count all the same. */
+  readonly login?: Omit<LoginDeps, 'sessions'> | undefined
   /** Nobody is limited without. */
   readonly limits?: Limits | undefined
 }
@@ -59,6 +67,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     edgeTtlSeconds: options.edgeTtlSeconds,
     reboundMs: options.reboundMs,
     tokenSecret: options.tokenSecret,
+    cacheStatusAlways: true,
   })
   await app.register(underPressure, {
     maxEventLoopDelay: options.maxEventLoopDelayMs,
@@ -67,7 +76,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     eventLoopUtilizationMode: 'interval',
     retryAfter: 1,
   })
+  const routes = recordRoutes(app)
   if (options.limits) limitRoutes(app, options.limits)
+  guardRoutes(app, options.sessions)
+  app.get('/openapi.json', { schema: { querystring: NoQuery } }, () => openApiOf(routes))
+  if (options.login) loginRoutes(app, { ...options.login, sessions: options.sessions })
+  explainRoutes(app, options.cache)
   readRoutes(app, options)
   writeRoutes(app, options)
   for (const addRoutes of options.modules ?? []) addRoutes(app)

@@ -22,20 +22,14 @@ import type { Database } from './database.ts'
 import { fail } from './errors.ts'
 import { createProtectionMetrics } from './metrics.ts'
 import { openLimits, type OpenLimits } from './compose-limits.ts'
-import type { ModuleDeps, ShopModule } from './modules.ts'
-import { cartRoutes } from './carts/routes.ts'
-import { orderRoutes } from './orders/routes.ts'
-import { viewRoutes } from './view-counters/routes.ts'
-import { bestsellerRoutes } from './bestsellers/routes.ts'
+import { modulesOf } from './compose-modules.ts'
 import type { ModelReader } from './bestsellers/read-model.ts'
 import { composeLog } from './worker/compose-log.ts'
 import { openReadModel, type RedisReadModel } from './adapters/redis-read-model.ts'
-import { priceRoutes } from './prices/routes.ts'
 import { composeSource, type ComposedSource } from './replicas/compose-replicas.ts'
 import { mapSource } from './replicas/read-source.ts'
-import { reviewRoutes } from './reviews/routes.ts'
-import { searchRoutes } from './search/routes.ts'
-import { stockRoutes } from './stock/routes.ts'
+import { openLogin, type OpenLogin } from './compose-login.ts'
+import type { Sessions } from './sessions/session.ts'
 import { observeProcess, type ApiStatus, type Observer } from './status.ts'
 
 /** A running API process. */
@@ -53,6 +47,8 @@ export interface ApiDeps {
   readonly metrics?: MetricsRegistry | undefined
   /** Switches protections off so that tests can show what each of them holds. Never for production. */
   readonly unsafe?: { readonly unsafeTrustReplicas?: boolean | undefined } | undefined
+  /** Believed instead of the JWTs that this process signs. */
+  readonly sessions?: Sessions | undefined
 }
 
 // A reader of the bestsellers waits no longer for Redis than one of the cache does.
@@ -63,6 +59,8 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
   const log = deps.log ?? createLogger({ service: 'api' })
   if (config.tokenSecret === API_OPTIONS.tokenSecret.default)
     log.warn({}, 'tokens are signed with the demo secret: set LOCKSTEP_TOKEN_SECRET')
+  if (config.sessionSecret === API_OPTIONS.sessionSecret.default)
+    log.warn({}, 'sessions are signed with the demo secret: set LOCKSTEP_API_SESSION_SECRET')
   const database = openDatabase({
     databaseUrl: config.databaseUrl,
     maxConnections: config.databaseConnections,
@@ -75,14 +73,19 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
   const replicas = composeSource(config, { cache, database, log, metrics, ...deps.unsafe })
   const queue = await composeLog(config, { logger: log, metrics })
   const model = openModel(config)
-  const parts = { cache, database, log, model, limits, observer }
+  const accounts = openLogin(config, limits, deps.sessions)
+  const { sessions, login } = accounts
+  const parts = { cache, database, log, model, limits, observer, sessions, login }
   const app = await appOf(config, { ...parts, source: replicas.source, queue: queue.log })
   let admin: AdminServer | undefined
   let isListening = false
   let stopping: Promise<void> | undefined
   const stopAll = async (): Promise<void> => {
+    // Whoever sends requests here must have noticed before they are refused.
+    if (isListening) await systemTime.sleep(config.drainMs)
     await app.close()
     limits.close()
+    await accounts.close()
     await cache.stop()
     model.close()
     await queue.close()
@@ -101,7 +104,7 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
         if (stopping) return { ready: false, reasons: ['draining'] }
         return isListening ? { ready: true } : { ready: false, reasons: ['starting'] }
       },
-      status: () => observer.status(),
+      status: () => ({ ...observer.status(), breakers: { limits: limits.breaker() } }),
     })
     await cache.start()
     const url = await listen(app, config)
@@ -135,7 +138,7 @@ function openCache(config: ApiConfig, log: Logger): Cache {
 }
 
 /** What the application reads and writes. */
-interface AppParts {
+interface AppParts extends Omit<OpenLogin, 'close'> {
   readonly cache: Cache
   readonly database: Database
   readonly source: ComposedSource['source']
@@ -149,7 +152,7 @@ interface AppParts {
 
 function appOf(
   config: ApiConfig,
-  { cache, database, source, log, queue, model, limits, observer }: AppParts,
+  { cache, database, source, log, queue, model, limits, observer, sessions, login }: AppParts,
 ): Promise<FastifyInstance> {
   const reads = { cache, source, ttlMs: config.ttlMs }
   const { tokenSecret, edgeTtlSeconds } = config
@@ -157,6 +160,8 @@ function appOf(
     cache,
     log,
     limits,
+    sessions,
+    login,
     requests: observer.requests,
     shop: shopWrites(database),
     recent: shopReads(database),
@@ -169,21 +174,6 @@ function appOf(
     maxEventLoopDelayMs: config.maxEventLoopDelayMs,
     maxEventLoopUtilization: config.maxEventLoopUtilization,
   })
-}
-
-/** Every pattern that has routes of its own. */
-function modulesOf(deps: ModuleDeps & { readonly log: EventLog; readonly model: ModelReader }): ShopModule[] {
-  const all = [
-    reviewRoutes,
-    priceRoutes,
-    stockRoutes,
-    searchRoutes,
-    cartRoutes,
-    orderRoutes,
-    viewRoutes,
-    bestsellerRoutes,
-  ]
-  return all.map((routesOf) => routesOf(deps))
 }
 
 async function listen(app: FastifyInstance, { host, port }: ApiConfig): Promise<string> {

@@ -166,6 +166,41 @@ export const API_OPTIONS = {
     default: 10,
     desc: 'Logins of one client address in any minute, and as many for one account; 0 for no limit. While Redis is away nobody logs in.',
   },
+  drainMs: {
+    env: 'LOCKSTEP_API_DRAIN_MS',
+    type: Type.Integer({ minimum: 0, maximum: 20_000 }),
+    default: 2000,
+    unit: 'ms',
+    desc: 'How long a process that was told to stop goes on answering while /readyz says no: longer than the balancer takes to notice.',
+  },
+  sessionSecret: {
+    env: 'LOCKSTEP_API_SESSION_SECRET',
+    type: Type.String({ minLength: 32 }),
+    default: 'a-demo-secret-for-the-sessions-of-nobody',
+    secret: true,
+    desc: 'Key that signs sessions; the same in every replica.',
+  },
+  previousSessionSecret: {
+    env: 'LOCKSTEP_API_PREVIOUS_SESSION_SECRET',
+    type: Type.String(),
+    default: '',
+    secret: true,
+    desc: 'Key that signed sessions before, believed for as long as it is set: change keys without logging anybody out.',
+  },
+  sessionSeconds: {
+    env: 'LOCKSTEP_API_SESSION_SECONDS',
+    type: Type.Integer({ minimum: 1, maximum: 86_400 }),
+    default: 3600,
+    unit: 's',
+    desc: 'Life of a session. No process remembers sessions, so none ends sooner.',
+  },
+  adminPassword: {
+    env: 'LOCKSTEP_API_ADMIN_PASSWORD',
+    type: Type.String(),
+    default: '',
+    secret: true,
+    desc: 'Password of the account admin; empty for no such account.',
+  },
 } as const
 
 /** The values of the API's options. */

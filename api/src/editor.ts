@@ -1,11 +1,14 @@
-import { createHash } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 
-/**
- * Names who sends a request: a hash of its credentials, which are never stored. The demo checks nobody's password, any
- * Authorization is an identity of its own. Null without one.
- */
-export function editorOf({ headers }: Pick<FastifyRequest, 'headers'>): string | null {
-  const { authorization } = headers
-  return authorization === undefined ? null : createHash('sha256').update(authorization).digest('base64url')
+/** Names who sends a request: the account of a verified session. Null without one. */
+export function editorOf({ session }: Pick<FastifyRequest, 'session'>): string | null {
+  return session?.subject ?? null
+}
+
+/** Names the customer on a route that is for customers, and has no layer keep what the answer says. */
+export function customerOf({ session }: Pick<FastifyRequest, 'session'>, reply: FastifyReply): string {
+  // Said here too: the plugin derives it from the credentials, which another way to sign in might not send.
+  void reply.header('cache-control', 'private, no-store')
+  if (session === null) throw new TypeError('a route without `access` has no customer')
+  return session.subject
 }

@@ -1,4 +1,5 @@
 export { seedShop, SHOP_SIZES, type ShopCounts } from './adapters/seed.ts'
+export { apiOpenApi } from './api-openapi.ts'
 export { startApi, type ApiDeps, type RunningApi } from './compose.ts'
 export { API_OPTIONS, type ApiConfig } from './config.ts'
 export { API_ERRORS } from './errors.ts'

@@ -7,6 +7,7 @@ import { freePort, startKafka, startPostgres, startRedis } from '@lockstep/serve
 import pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { lockstep, type TestProcess } from '../process.ts'
+import { signIn } from './sign-in.ts'
 
 const RULES = fileURLToPath(new URL('../../api/lockstep.rules.yaml', import.meta.url))
 const NAMESPACE = 'queues'
@@ -67,6 +68,7 @@ describe('itest/api/queues', () => {
     await log.produce('shop-views', [{ key: 'x', value: Buffer.from('poison') }])
     await log.produce('shop-orders', [{ key: 'x', value: Buffer.from('poison') }])
 
+    const authorization = `Bearer ${await signIn(url, 'anna')}`
     const sent = { views: 0, acceptedViews: 0, orders: 0, acceptedOrders: new Set<string>() }
     const until = performance.now() + LOAD_MS
     const going = (): boolean => performance.now() < until
@@ -85,7 +87,7 @@ describe('itest/api/queues', () => {
         sent.orders += 1
         const key = `order-${sent.orders}`
         const body = JSON.stringify({ lines: [{ productId: 1 + (sent.orders % PRODUCTS), quantity: 1 }] })
-        const headers = { 'content-type': 'application/json', authorization: 'Bearer anna', 'idempotency-key': key }
+        const headers = { 'content-type': 'application/json', authorization, 'idempotency-key': key }
         // A client that got no answer asks again with the same key.
         for (let answered = false; !answered;) {
           const answer = await fetch(`${url}/orders`, { method: 'POST', headers, body }).catch(() => null)

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { ACCOUNTS_SCHEMA } from './pg-accounts.ts'
 import {
   SEED_CATEGORIES,
   SEED_DETAILS,
@@ -32,6 +33,7 @@ export async function seedShop(databaseUrl: string, { products, categories }: Sh
     await client.query('begin')
     await client.query('select pg_advisory_xact_lock($1)', [SEED_LOCK])
     await client.query(SHOP_SCHEMA)
+    await client.query(ACCOUNTS_SCHEMA)
     const { rows } = await client.query<{ filled: boolean }>('select exists (select from public.products) as filled')
     if (rows[0]?.filled === false) {
       await client.query(SEED_CATEGORIES, [categories])

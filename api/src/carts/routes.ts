@@ -1,6 +1,5 @@
 import { Type, type Static } from 'typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import { editorOf } from '../editor.ts'
+import { customerOf } from '../editor.ts'
 import type { ModuleDeps, ShopModule } from '../modules.ts'
 import { sendProblem } from '../problem.ts'
 import { id, NoQuery, PROBLEMS } from '../routes/schemas.ts'
@@ -18,27 +17,13 @@ const PUT = `insert into public.carts (customer, product_id, quantity)
   on conflict (customer, product_id) do update set quantity = excluded.quantity returning quantity`
 const REMOVE = `delete from public.carts where customer = $1 and product_id = $2 returning quantity`
 
-/** Answers who asks; without credentials refuses and answers null. */
-export function customerOf(request: FastifyRequest, reply: FastifyReply): string | null {
-  void reply.header('cache-control', 'private, no-store')
-  const customer = editorOf(request)
-  if (customer === null) {
-    void reply.header('www-authenticate', 'Bearer')
-    void sendProblem(reply, 401, 'send an Authorization header')
-  }
-  return customer
-}
-
 /** Personal answers: read past every cache on the primary, `private, no-store`, on no tag at all. */
 export function cartRoutes({ database }: ModuleDeps): ShopModule {
   return (app) => {
     app.get(
       '/me/cart',
       { schema: { querystring: NoQuery, response: { 200: CartBody, ...PROBLEMS } } },
-      async (request, reply) => {
-        const customer = customerOf(request, reply)
-        return customer === null ? reply : { items: await database.rows('cart', CART, [customer]) }
-      },
+      async (request, reply) => ({ items: await database.rows('cart', CART, [customerOf(request, reply)]) }),
     )
     app.put<{ Params: Static<typeof CartParams>; Body: Static<typeof CartLine> }>(
       '/me/cart/:productId',
@@ -52,7 +37,6 @@ export function cartRoutes({ database }: ModuleDeps): ShopModule {
       },
       async (request, reply) => {
         const customer = customerOf(request, reply)
-        if (customer === null) return reply
         const { productId } = request.params
         const { quantity: count } = request.body
         const done = await database.rows<{ quantity: number }>(

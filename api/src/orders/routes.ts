@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { EventLog } from '@lockstep/runtime'
 import { Type, type Static } from 'typebox'
-import { customerOf } from '../carts/routes.ts'
+import { customerOf } from '../editor.ts'
 import type { ModuleDeps, ShopModule } from '../modules.ts'
 import { sendProblem } from '../problem.ts'
 import { id, NoQuery, PROBLEMS } from '../routes/schemas.ts'
@@ -39,6 +39,7 @@ export function orderRoutes(deps: ModuleDeps & { readonly log: EventLog }): Shop
     app.post<{ Body: Static<typeof NewOrderBody>; Headers: Static<typeof OrderHeaders> }>(
       '/orders',
       {
+        config: { access: 'customer' },
         schema: {
           headers: OrderHeaders,
           body: NewOrderBody,
@@ -48,7 +49,6 @@ export function orderRoutes(deps: ModuleDeps & { readonly log: EventLog }): Shop
       },
       async (request, reply) => {
         const customer = customerOf(request, reply)
-        if (customer === null) return reply
         const { lines } = request.body
         if (new Set(lines.map(({ productId }) => productId)).size < lines.length)
           return sendProblem(reply, 422, 'name each product once')
@@ -69,10 +69,12 @@ export function orderRoutes(deps: ModuleDeps & { readonly log: EventLog }): Shop
     )
     app.get<{ Params: Static<typeof OrderParams> }>(
       '/orders/:id',
-      { schema: { params: OrderParams, querystring: NoQuery, response: { 200: OrderBody, ...PROBLEMS } } },
+      {
+        config: { access: 'customer' },
+        schema: { params: OrderParams, querystring: NoQuery, response: { 200: OrderBody, ...PROBLEMS } },
+      },
       async (request, reply) => {
         const customer = customerOf(request, reply)
-        if (customer === null) return reply
         const order = await orderOfCustomer(database, customer, request.params.id)
         return order ?? sendProblem(reply, 404, `no order ${request.params.id}`)
       },

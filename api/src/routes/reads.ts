@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { editorOf } from '../editor.ts'
+import { customerOf } from '../editor.ts'
 import type { ShopEntries } from '../entries.ts'
 import type { RecentChanges } from '../ports.ts'
-import { sendMissing, sendProblem } from '../problem.ts'
+import { sendMissing } from '../problem.ts'
 import { CategoryList, IdParams, ListQuery, NoQuery, PROBLEMS, ProductBody, ProductList } from './schemas.ts'
 
 /** What reading routes need. */
@@ -41,15 +41,6 @@ export function readRoutes(app: FastifyInstance, { entries, recent }: ReadDeps):
   app.get(
     '/me/recent',
     { schema: { querystring: NoQuery, response: { 200: ProductList, ...PROBLEMS } } },
-    async (request, reply) => {
-      const editor = editorOf(request)
-      if (editor === null) {
-        void reply.header('www-authenticate', 'Bearer')
-        return sendProblem(reply, 401, 'send an Authorization header')
-      }
-      // Said here too: the plugin derives it from the credentials, which another way to sign in might not send.
-      void reply.header('cache-control', 'private, no-store')
-      return { items: await recent.changedBy(editor, DEFAULT_LIMIT) }
-    },
+    async (request, reply) => ({ items: await recent.changedBy(customerOf(request, reply), DEFAULT_LIMIT) }),
   )
 }

@@ -8,8 +8,9 @@ import { startRedis, type RedisServer } from '@lockstep/servers'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { seedShop } from '../adapters/seed.ts'
-import { startApi, type RunningApi } from '../compose.ts'
+import { startApi, type ApiDeps, type RunningApi } from '../compose.ts'
 import { API_OPTIONS } from '../config.ts'
+import { testSessions } from './test-sessions.ts'
 
 /** Longest wait for anything that has to happen on a real server, ms. */
 export const DEADLINE_MS = 10_000
@@ -68,7 +69,7 @@ export class Scene {
   }
 
   /** Starts a process whether or not anything vouches for it. */
-  async startAlone(env: Readonly<Record<string, string>> = {}): Promise<RunningApi> {
+  async startAlone(env: Readonly<Record<string, string>> = {}, deps: ApiDeps = {}): Promise<RunningApi> {
     const config = loadConfig(API_OPTIONS, {
       env: {
         LOCKSTEP_NAMESPACE: this.namespace,
@@ -79,11 +80,16 @@ export class Scene {
         LOCKSTEP_API_DATABASE_URL: this.databaseUrl,
         LOCKSTEP_API_STATEMENT_TIMEOUT_MS: '1000',
         LOCKSTEP_API_MAX_EVENT_LOOP_DELAY_MS: '0',
+        LOCKSTEP_API_DRAIN_MS: '0',
         LOCKSTEP_TOKEN_SECRET: 'a-secret-of-the-tests',
         ...env,
       },
     })
-    const api = await startApi(config, { log: silentLogger, metrics: createMetrics() })
+    const api = await startApi(config, {
+      log: silentLogger,
+      metrics: createMetrics(),
+      sessions: deps.sessions ?? testSessions,
+    })
     this.#running.push(api)
     return api
   }

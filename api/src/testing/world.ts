@@ -14,6 +14,7 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
 import { defineEntries } from '../entries.ts'
 import { primaryOnly } from '../replicas/read-source.ts'
+import { testSessions } from './test-sessions.ts'
 import { MemoryShop } from './memory-shop.ts'
 
 /** Signs the tokens of every process of a world. */
@@ -76,6 +77,7 @@ export class World {
       entries: defineEntries({ cache, source: primaryOnly(this.shop), ttlMs: TTL_MS }),
       log: this.#log(),
       tokenSecret: SECRET,
+      sessions: testSessions,
       edgeTtlSeconds: EDGE_TTL_SECONDS,
       reboundMs: REBOUND_MS,
       trustProxy: false,

@@ -110,6 +110,8 @@ function startApiProcess(
     [API_OPTIONS.processId.env]: `api-${index + 1}`,
     [API_OPTIONS.maxStalenessMs.env]: String(options.maxStalenessMs),
     [API_OPTIONS.edgeTtlSeconds.env]: String(options.edgeTtlSeconds),
+    // No balancer stands before the processes of the demo.
+    [API_OPTIONS.drainMs.env]: '0',
     [API_OPTIONS.reboundMs.env]: String(options.reboundMs),
   })
 }
