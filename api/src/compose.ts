@@ -65,6 +65,7 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
     databaseUrl: config.databaseUrl,
     maxConnections: config.databaseConnections,
     statementTimeoutMs: config.statementTimeoutMs,
+    restartWaitMs: config.databaseRestartWaitMs,
   })
   const cache = openCache(config, log)
   const metrics = deps.metrics ?? createMetrics()

@@ -61,6 +61,13 @@ export const API_OPTIONS = {
     unit: 'ms',
     desc: 'Longest statement, and longest wait for a connection.',
   },
+  databaseRestartWaitMs: {
+    env: 'LOCKSTEP_API_DATABASE_RESTART_WAIT_MS',
+    type: Type.Integer({ minimum: 0, maximum: 60_000 }),
+    default: 0,
+    unit: 'ms',
+    desc: 'How long a request waits for a database that is being restarted; 0 refuses it at once. Keep it below the timeouts of what stands before.',
+  },
   redisUrl: {
     env: 'LOCKSTEP_REDIS_URL',
     type: Type.String({ minLength: 1 }),

@@ -1,3 +1,4 @@
+import { retry } from '@lockstep/runtime'
 import { clockOf, parseSnapshot, type Clock } from '@lockstep/schemas'
 import pg from 'pg'
 import type { Database, Sql } from '../database.ts'
@@ -18,9 +19,25 @@ export interface PoolOptions {
   readonly maxConnections: number
   /** Longest statement, and longest wait for a connection, ms. */
   readonly statementTimeoutMs: number
+  /** How long to wait for a server that is being restarted, ms. Default 0: what needs it is refused at once. */
+  readonly restartWaitMs?: number | undefined
   /** Name in pg_stat_activity. Default `lockstep-api`. */
   readonly applicationName?: string | undefined
 }
+
+// A server that goes down or comes up, and what its address says meanwhile.
+const RESTARTING = new Set([
+  '57P01',
+  '57P02',
+  '57P03',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+])
+const RESTART_PAUSE = { initialMs: 50, maxMs: 200 }
 
 /** Opens a pool. Connections are made on demand. */
 export function openPool({ applicationName = 'lockstep-api', ...options }: PoolOptions): pg.Pool {
@@ -41,16 +58,24 @@ export function openPool({ applicationName = 'lockstep-api', ...options }: PoolO
 /** Opens the primary. */
 export function openDatabase(options: PoolOptions): Database {
   const pool = openPool(options)
+  const { restartWaitMs = 0 } = options
+  const once = sqlOf(pool)
+  // Reads are repeated; a write waits for its connection, and is repeated only where the server says that it ended it.
+  const connect = () => throughRestart(restartWaitMs, () => connectTo(pool))
+  const laterClock = () => withClient(connect, clockAfter)
   return {
-    ...sqlOf(pool),
-    write: (text, values) =>
-      withClient(pool, async (client) => {
+    rows: (name, text, values) => throughRestart(restartWaitMs, () => once.rows(name, text, values)),
+    write: (text, values) => {
+      const writeOnce = async (client: pg.PoolClient) => {
         // One statement is one transaction; the snapshot is taken after its commit, so it sees the write.
         const row = (await client.query(text, [...values])).rows[0] as never
-        return row ? { row, clock: await clockAfter(client) } : null
-      }),
+        // The write stands, also where the server goes down before it tells the clock: any later one serves.
+        return row ? { row, clock: await clockAfter(client).catch(() => laterClock()) } : null
+      }
+      return throughRestart(restartWaitMs, () => withClient(connect, writeOnce), wasTerminated)
+    },
     transact: <T>(work: (sql: Sql) => Promise<T>) =>
-      withClient(pool, async (client): Promise<Written<T>> => {
+      withClient(connect, async (client): Promise<Written<T>> => {
         await client.query('begin')
         try {
           const row = await work(sqlOf(client))
@@ -85,11 +110,21 @@ export function sqlOf(client: Pick<pg.Pool, 'query'>): Sql {
   }
 }
 
-/** Lends a connection; one whose fate is unknown is given to nobody else. */
-export async function withClient<T>(pool: pg.Pool, use: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect().catch((cause: unknown) => {
+/** Takes a connection out of a pool. @throws LockstepError LOCKSTEP_API_DATABASE_UNREACHABLE where there is none. */
+export async function connectTo(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect()
+  } catch (cause) {
     throw classify(cause)
-  })
+  }
+}
+
+/** Lends a connection; one whose fate is unknown is given to nobody else. */
+export async function withClient<T>(
+  connect: () => Promise<pg.PoolClient>,
+  use: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await connect()
   let isBroken = false
   try {
     return await use(client)
@@ -106,6 +141,26 @@ export async function withClient<T>(pool: pg.Pool, use: (client: pg.PoolClient) 
 async function clockAfter(client: pg.PoolClient): Promise<Clock> {
   const snapshot = await client.query<{ s: string }>('select pg_current_snapshot()::text as s')
   return clockOf(parseSnapshot(snapshot.rows[0]?.s ?? ''))
+}
+
+/** Repeats what a restarting server refused until `waitMs` have passed. */
+function throughRestart<T>(waitMs: number, work: () => Promise<T>, isRefusal = isRestart): Promise<T> {
+  const endsAtMs = performance.now() + waitMs
+  const isRetriable = (error: unknown) => performance.now() < endsAtMs && isRefusal((error as Error).cause)
+  return retry(work, { policy: RESTART_PAUSE, isRetriable })
+}
+
+// The server ends a session between statements or within one, which it then has rolled back.
+function wasTerminated(cause: unknown): boolean {
+  return cause instanceof pg.DatabaseError && cause.code === '57P01'
+}
+
+function isRestart(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false
+  // The driver has no code for it.
+  return (
+    RESTARTING.has((cause as { code?: string }).code ?? '') || cause.message === 'Connection terminated unexpectedly'
+  )
 }
 
 function isUnreachable(error: unknown): boolean {

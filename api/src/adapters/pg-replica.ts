@@ -1,7 +1,7 @@
 import { parseLsn } from '@lockstep/schemas'
 import type { Sql } from '../database.ts'
 import type { Replica, ReplayPosition } from '../replicas/replica-source.ts'
-import { openPool, sqlOf, withClient, type PoolOptions } from './pg-database.ts'
+import { connectTo, openPool, sqlOf, withClient, type PoolOptions } from './pg-database.ts'
 
 // The table is replicated like any other: a standby that shows the generation has replayed the raise on that timeline.
 const POSITION = `select pg_last_wal_replay_lsn()::text as lsn,
@@ -18,10 +18,13 @@ export function openReplica(name: string, namespace: string, options: PoolOption
   return {
     name,
     use: (work) =>
-      withClient(pool, (client) => {
-        const sql = sqlOf(client)
-        return work({ reads: sql, position: () => positionOf(sql, namespace) })
-      }),
+      withClient(
+        () => connectTo(pool),
+        (client) => {
+          const sql = sqlOf(client)
+          return work({ reads: sql, position: () => positionOf(sql, namespace) })
+        },
+      ),
     close: () => pool.end(),
   }
 }
