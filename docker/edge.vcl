@@ -4,8 +4,8 @@ import std;
 import xkey;
 
 backend origin {
-  .host = "shield";
-  .port = "8080";
+  .host = "balancer";
+  .port = "8081";
 }
 
 acl purgers {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { API_OPTIONS } from '@lockstep/api'
+import { API_OPTIONS, WORKER_OPTIONS } from '@lockstep/api'
 import { PURGER_CONFIG } from '@lockstep/cdn-purger'
 import { CONNECTOR_CONFIG } from '@lockstep/connector'
 import { INVALIDATOR_CONFIG } from '@lockstep/invalidator'
@@ -23,6 +23,7 @@ interface Service {
   readonly network_mode?: string
   readonly pid?: string
   readonly restart?: string
+  readonly profiles?: readonly string[]
   readonly ports?: readonly string[]
   readonly volumes?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
@@ -40,12 +41,16 @@ interface Compose {
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url))
 const read = (path: string): string => readFileSync(at(path), 'utf8')
-const readCompose = (): Compose => parse(read('docker/compose.yaml'), { merge: true }) as Compose
+// Variables of the shell that starts the stack have defaults.
+const filled = (path: string): string => read(path).replaceAll(/\$\{(?!LOCKSTEP_SECRETS)\w+:-([^}]*)\}/g, '$1')
+const readCompose = (): Compose => parse(filled('docker/compose.yaml'), { merge: true, maxAliasCount: -1 }) as Compose
 const dockerfile = read('docker/Dockerfile')
 
-const PUBLISHED = new Set(['balancer', 'edge', 'prometheus', 'grafana'])
+const PUBLISHED = new Set(['balancer', 'prometheus', 'grafana'])
 // Their images name a user of their own, which the stack's hardening was proven with.
 const UNPRIVILEGED_IMAGES = /^(lockstep:local|apache\/kafka:|varnish:|haproxy:|prom\/prometheus:)/
+
+const TIERS = ['shield-1', 'shield-2', 'edge-1', 'edge-2']
 
 const PINNED = /^[a-z0-9./-]+:v?\d+(\.\d+)*(@sha256:[0-9a-f]{64})?$/
 
@@ -96,6 +101,7 @@ const COMMANDS: readonly (readonly [service: string, table: ConfigTable, adminPo
   ['invalidator-1', INVALIDATOR_CONFIG, INVALIDATOR_CONFIG.adminPort.default],
   ['invalidator-2', INVALIDATOR_CONFIG, INVALIDATOR_CONFIG.adminPort.default],
   ['cdn-purger', PURGER_CONFIG, PURGER_CONFIG.adminPort.default],
+  ['shop-worker', WORKER_OPTIONS, WORKER_OPTIONS.adminPort.default],
   ['api-1', API_OPTIONS, API_OPTIONS.adminPort.default],
   ['api-2', API_OPTIONS, API_OPTIONS.adminPort.default],
   ['api-3', API_OPTIONS, API_OPTIONS.adminPort.default],
@@ -121,7 +127,7 @@ describe('docker/compose', () => {
     ['image is not pinned', 'redis', { image: 'redis' }],
     ['mounts a path of the host', 'redis', { volumes: ['/var/run/docker.sock:/var/run/docker.sock'] }],
     ['publishes a port', 'redis', { ports: ['127.0.0.1:6379:6379'] }],
-    ['publishes beyond this machine', 'edge', { ports: ['8080:8080'] }],
+    ['publishes beyond this machine', 'balancer', { ports: ['8080:8080'] }],
     ['has no limits', 'redis', { deploy: { resources: { limits: { cpus: '1', memory: '1G' } } } }],
     ['has no health check', 'connector-1', { healthcheck: {} }],
     ['hides its check in a shell line', 'connector-1', { healthcheck: { test: ['CMD-SHELL', 'true'] } }],
@@ -134,19 +140,19 @@ describe('docker/compose', () => {
     expect(networks['data']?.internal).toBe(true)
     for (const name of ['postgres', 'postgres-standby', 'redis', 'kafka'])
       expect(networksOf(service(name))).toEqual(['data'])
-    expect(networksOf(service('edge'))).toEqual(['front', 'purge'])
+    for (const tier of TIERS) expect(networksOf(service(tier))).toEqual(['front', 'purge'])
   })
 
   test('only the purger shares the network that may purge', () => {
     expect(networks['purge']?.internal).toBe(true)
     const members = Object.keys(services).filter((name) => networksOf(service(name)).includes('purge'))
-    expect(members).toEqual(['cdn-purger', 'shield', 'edge'])
+    expect(members).toEqual(['cdn-purger', ...TIERS])
   })
 
   test.for(COMMANDS)('%s accepts its environment and is asked at its own admin port', ([name, table, port]) => {
     const environment = environmentOf(service(name))
     expect(() => loadConfig(table, { env: environment })).not.toThrow()
-    expect(service(name).healthcheck?.test?.join(' ')).toContain(`127.0.0.1:${port}/readyz`)
+    expect(checkOf(service(name))).toEqual(['CMD', 'bash', '/ready.sh', String(port)])
   })
 
   test('every variable is an option of some service, or of Node itself', () => {
@@ -165,8 +171,7 @@ describe('docker/compose', () => {
 
   test('purger and both tiers read one token, from a file', () => {
     expect(service('cdn-purger').environment?.['LOCKSTEP_PURGER_VARNISH_TOKEN_FILE']).toBe('/run/secrets/purge-token')
-    for (const tier of ['shield', 'edge'])
-      expect(service(tier).entrypoint?.at(-1)).toContain('/run/secrets/purge-token')
+    for (const tier of TIERS) expect(service(tier).entrypoint?.at(-1)).toContain('/run/secrets/purge-token')
   })
 
   test('no secret stands in the compose file, and every one of its files is there', () => {
@@ -203,6 +208,24 @@ describe('docker/compose', () => {
       // Looked up once: so it has an address that stays.
       expect(service(host).networks).toMatchObject({ front: { ipv4_address: expect.any(String) } })
     }
+  })
+
+  test('with three brokers every process knows all of them, and begins when they are there', () => {
+    const more = parse(read('docker/compose.brokers.yaml'), { merge: true }) as Compose
+    const brokers = ['kafka', 'kafka-2', 'kafka-3']
+    for (const [name] of COMMANDS) {
+      const { environment = {}, depends_on: needed = {} } = more.services[name] ?? {}
+      expect(environment['LOCKSTEP_KAFKA_BROKERS']).toBe(brokers.map((broker) => `${broker}:9092`).join())
+      expect(Object.keys(needed)).toEqual(brokers)
+    }
+    const ids = brokers.map((broker) => more.services[broker]?.environment?.['KAFKA_NODE_ID'] ?? '1')
+    expect(ids).toEqual(['1', '2', '3'])
+  })
+
+  test('the drill restarts every service that runs', async () => {
+    const { RESTARTED } = (await import(at('docker/drill.ts'))) as { readonly RESTARTED: readonly string[] }
+    const running = Object.keys(services).filter((name) => !service(name).profiles && !isOneShot(service(name)))
+    expect([...RESTARTED].toSorted()).toEqual(running.toSorted())
   })
 
   test('the root file starts the same stack', () => {

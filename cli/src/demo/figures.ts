@@ -46,8 +46,11 @@ export interface DemoFigures {
   readonly readsPerSecond: number
   readonly readMs: Quantiles
   readonly readErrors: number
+  readonly writeErrors: number
+  readonly reconnects: number
   readonly staleReads: number
   readonly maxStalenessMs: number
+  readonly apiMaxStalenessMs: number
   readonly commitToRedisMs: Quantiles
   readonly commitToL1Ms: Quantiles
   readonly commitToEdgeMs: Quantiles
@@ -81,8 +84,11 @@ export function figuresOf({ load, redis, l1, edge, apis }: Gathered, warm?: Gath
     readsPerSecond: Math.round(load.reads / seconds),
     readMs: { p50: round(load.readMs.p50), p99: round(load.readMs.p99) },
     readErrors: load.errors,
+    writeErrors: load.writeErrors,
+    reconnects: load.reconnects,
     staleReads: load.staleReads,
     maxStalenessMs: round(load.maxStalenessMs, 1),
+    apiMaxStalenessMs: round(load.apiMaxStalenessMs, 1),
     commitToRedisMs: quantiles([latencySince(redis, warm?.redis)]),
     commitToL1Ms: quantiles(l1.map((latency, index) => latencySince(latency, warm?.l1[index]))),
     commitToEdgeMs: quantiles([latencySince(edge, warm?.edge)]),

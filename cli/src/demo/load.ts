@@ -1,14 +1,16 @@
 import { createRandom, createZipf, LatencyRecorder } from '@lockstep/runtime'
-import pg from 'pg'
 import { Pool } from 'undici'
 import { httpGet } from '../adapters/http-get.ts'
 import { VersionOracle } from './oracle.ts'
+import { SqlWriter, type ProductWriter } from './sql-writer.ts'
 
 /** What the load process is told at start. */
 export interface LoadOptions {
   readonly databaseUrl: string
   readonly apiUrls: readonly string[]
   readonly edgeUrl: string
+  /** Where one writer of four sends its changes; absent: all of them write to the database. */
+  readonly writeUrl?: string | undefined
   readonly products: number
   readonly categories: number
   readonly commitsPerSecond: number
@@ -19,15 +21,24 @@ export interface LoadOptions {
   readonly edgeStalenessMs: number
 }
 
+/** Tells of a request that was not answered with success: its path, and the status or what broke it. */
+export type FailureSink = (path: string, why: string) => void
+
 /** What it reports, once a second and at the end. Counts since the start. */
 export interface LoadReport {
   readonly commits: number
   readonly reads: number
   readonly staleReads: number
   readonly maxStalenessMs: number
+  /** The same of what API processes answered (L1, L2, database). */
+  readonly apiMaxStalenessMs: number
   readonly edgeReads: number
   readonly edgeHits: number
   readonly errors: number
+  /** Requests to write that were not answered with success. */
+  readonly writeErrors: number
+  /** Times that a writer lost its database and came back. */
+  readonly reconnects: number
   readonly readMs: { readonly p50: number; readonly p99: number }
   readonly elapsedMs: number
   readonly lastChanges: readonly string[]
@@ -49,6 +60,7 @@ const EDGE_SHARE = 0.6
 /** Writes products and reads them through the edge and through every API process, judging each answer. */
 export class Load {
   readonly #options: LoadOptions
+  readonly #failed: FailureSink
   readonly #random = createRandom(20_260_101)
   readonly #oracle: VersionOracle
   readonly #rank: () => number
@@ -60,14 +72,18 @@ export class Load {
   #reads = 0
   #staleReads = 0
   #maxStalenessMs = 0
+  #apiMaxStalenessMs = 0
   #edgeReads = 0
   #edgeHits = 0
   #errors = 0
+  #writeErrors = 0
+  #reconnects = 0
   #startedAtMs = 0
   #stopped = false
 
-  constructor(options: LoadOptions) {
+  constructor(options: LoadOptions, failed: FailureSink = () => undefined) {
     this.#options = options
+    this.#failed = failed
     this.#oracle = new VersionOracle(options.edgeStalenessMs + 60_000)
     this.#rank = createZipf(options.products, ZIPF_EXPONENT, this.#random)
     this.#apis = options.apiUrls.map((url) => new Pool(url, { connections: READERS }))
@@ -94,9 +110,12 @@ export class Load {
       reads: this.#reads,
       staleReads: this.#staleReads,
       maxStalenessMs: this.#maxStalenessMs,
+      apiMaxStalenessMs: this.#apiMaxStalenessMs,
       edgeReads: this.#edgeReads,
       edgeHits: this.#edgeHits,
       errors: this.#errors,
+      writeErrors: this.#writeErrors,
+      reconnects: this.#reconnects,
       readMs: { p50, p99 },
       elapsedMs: performance.now() - this.#startedAtMs,
       lastChanges: this.#lastChanges,
@@ -105,24 +124,45 @@ export class Load {
 
   /** Each writer owns the products of its residue class, so a row's versions are acknowledged in order. */
   async #write(writer: number): Promise<void> {
-    const client = new pg.Client({ connectionString: this.#options.databaseUrl })
-    await client.connect()
-    const sql = `update products set price_cents = $2, version = version + 1, updated_at = now()
-                 where id = $1 returning version`
-    await this.#paced(this.#options.commitsPerSecond / WRITERS, async () => {
+    const { writeUrl, databaseUrl, products, commitsPerSecond } = this.#options
+    const isHttp = writer === 0 && writeUrl !== undefined
+    const change = isHttp
+      ? this.#httpChanges(writeUrl)
+      : await SqlWriter.open(databaseUrl, () => (this.#reconnects += 1))
+    await this.#paced(commitsPerSecond / WRITERS, async () => {
       // Any product may change; which ones are read most is another matter.
-      const drawn = Math.floor(this.#random() * this.#options.products)
+      const drawn = Math.floor(this.#random() * products)
       const id = drawn - (drawn % WRITERS) + writer + 1
-      if (id > this.#options.products) return
+      if (id > products) return
       const cents = 100 + Math.floor(this.#random() * 99_900)
-      const result = await client.query<{ version: number }>({ name: 'write', text: sql, values: [id, cents] })
-      const version = result.rows[0]?.version
+      const version = await change.set(id, cents)
       if (version === undefined) return
-      this.#oracle.committed(String(id), Number(version), performance.now())
+      this.#oracle.committed(String(id), version, performance.now())
       this.#commits += 1
       this.#remember(`product ${id} costs ${(cents / 100).toFixed(2)} (version ${version})`)
     })
-    await client.end()
+    await change.close()
+  }
+
+  #httpChanges(url: string): ProductWriter {
+    const pool = new Pool(url, { connections: 1 })
+    const headers = { 'content-type': 'application/json' }
+    return {
+      set: async (id, priceCents) => {
+        const path = `/products/${id}`
+        try {
+          const answer = await pool.request({ method: 'PUT', path, headers, body: JSON.stringify({ priceCents }) })
+          const text = await answer.body.text()
+          if (answer.statusCode !== 200) throw new Error(String(answer.statusCode))
+          return Number((JSON.parse(text) as ProductBody).version)
+        } catch (error) {
+          this.#writeErrors += 1
+          this.#failed(`PUT ${path}`, String(error))
+          return undefined
+        }
+      },
+      close: () => pool.close(),
+    }
   }
 
   #remember(line: string): void {
@@ -139,8 +179,9 @@ export class Load {
         : `/products/${this.#rank() + 1}`
       try {
         await this.#read(viaEdge, path)
-      } catch {
+      } catch (error) {
         this.#errors += 1
+        this.#failed(`${viaEdge ? 'edge' : 'api'} ${path}`, String(error))
       }
     })
   }
@@ -156,19 +197,18 @@ export class Load {
       this.#edgeReads += 1
       if (String(headers['x-cache'] ?? '').startsWith('HIT')) this.#edgeHits += 1
     }
-    if (status !== 200) {
-      this.#errors += 1
-      return
-    }
+    if (status !== 200) throw new Error(String(status))
     const parsed = JSON.parse(text) as ProductBody | { items: ProductBody[] }
-    const bound = viaEdge ? this.#options.edgeStalenessMs : this.#options.maxStalenessMs
-    for (const product of 'items' in parsed ? parsed.items : [parsed]) this.#judge(product, startedAtMs, bound)
+    for (const product of 'items' in parsed ? parsed.items : [parsed]) this.#judge(product, startedAtMs, viaEdge)
   }
 
-  #judge(product: ProductBody, startedAtMs: number, boundMs: number): void {
-    const verdict = this.#oracle.judge(String(product.id), product.version, startedAtMs, boundMs)
-    if (verdict.violation) this.#staleReads += 1
-    if (verdict.stalenessMs > this.#maxStalenessMs) this.#maxStalenessMs = verdict.stalenessMs
+  #judge(product: ProductBody, startedAtMs: number, viaEdge: boolean): void {
+    const { edgeStalenessMs, maxStalenessMs } = this.#options
+    const bound = viaEdge ? edgeStalenessMs : maxStalenessMs
+    const { violation, stalenessMs } = this.#oracle.judge(String(product.id), product.version, startedAtMs, bound)
+    if (violation) this.#staleReads += 1
+    this.#maxStalenessMs = Math.max(this.#maxStalenessMs, stalenessMs)
+    if (!viaEdge) this.#apiMaxStalenessMs = Math.max(this.#apiMaxStalenessMs, stalenessMs)
   }
 
   /** Calls `work` at the given rate, one at a time; what a slow answer delayed is made up for, at most one second of it. */
