@@ -86,7 +86,7 @@ async function connectAdmin(connection: KafkaConnection): Promise<Admin> {
   return admin
 }
 
-async function partitionCounts(admin: Admin): Promise<Map<string, number>> {
+async function partitionCounts(admin: Pick<Admin, 'fetchTopicMetadata'>): Promise<Map<string, number>> {
   const { topics } = await admin.fetchTopicMetadata()
   return new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
 }
@@ -111,14 +111,27 @@ export async function ensureTopics(
       connection,
       patiently(() => createMissing(admin, wanted)),
     )
-    const counts = await answerOf(connection, partitionCounts(admin))
+    await answerOf(connection, compareTopics(admin, wanted))
+  } finally {
+    void opening.then((admin) => admin.disconnect()).catch(() => undefined)
+  }
+}
+
+/** A broker learns of a topic from the controller, and may answer a moment longer that there is none. */
+export async function compareTopics(
+  admin: Pick<Admin, 'fetchTopicMetadata'>,
+  wanted: readonly (readonly [topic: string, partitions: number])[],
+): Promise<void> {
+  let isSettled = false
+  const compare = async (): Promise<void> => {
+    const counts = await partitionCounts(admin)
+    isSettled = wanted.every(([topic]) => counts.has(topic))
     const faults = wanted
       .filter(([topic, count]) => counts.get(topic) !== count)
       .map(([topic, count]) => `${topic} has ${counts.get(topic) ?? 'no'} partitions, required are ${count}`)
     if (faults.length > 0) throw logError('LOCKSTEP_LOG_TOPIC', { faults: faults.join('; ') })
-  } finally {
-    void opening.then((admin) => admin.disconnect()).catch(() => undefined)
   }
+  await retry(compare, { policy: LEADER_PAUSE, maxAttempts: LEADER_ATTEMPTS, isRetriable: () => !isSettled })
 }
 
 async function createMissing(admin: Admin, wanted: readonly (readonly [string, number])[]): Promise<void> {
