@@ -1,11 +1,6 @@
-import {
-  Counter as PromCounter,
-  Gauge as PromGauge,
-  Histogram as PromHistogram,
-  Registry,
-  collectDefaultMetrics,
-} from 'prom-client'
+import { Counter as PromCounter, Gauge as PromGauge, Registry, collectDefaultMetrics } from 'prom-client'
 import { defineErrors } from './errors.ts'
+import { BucketHistogram } from './histogram.ts'
 
 /** Label values of one observation; the names are a closed set declared with the instrument. */
 export type Labels = Readonly<Record<string, string>>
@@ -23,6 +18,8 @@ export interface Gauge {
 export interface Histogram {
   /** Base units only: seconds or bytes. */
   observe(value: number, labels?: Labels): void
+  /** Resolves the labels once, for what every request observes. */
+  with(labels: Labels): (value: number) => void
 }
 
 /** Declares instruments once per room; the same declaration again answers the same instrument. */
@@ -91,12 +88,13 @@ function declareOnce(): Declare {
 }
 
 /**
- * Makes a registry on prom-client, with Node's default metrics.
+ * Makes a registry on prom-client, with Node's default metrics; histograms are our own.
  * Declaring throws LockstepError LOCKSTEP_MET_NAME or LOCKSTEP_MET_CONFLICT.
  */
 export function createMetrics(): MetricsRegistry {
   const registry = new Registry()
   const registers = [registry]
+  const histograms: BucketHistogram[] = []
   collectDefaultMetrics({ register: registry })
   const declare = declareOnce()
   return {
@@ -112,10 +110,11 @@ export function createMetrics(): MetricsRegistry {
       }),
     histogram: (name, help, buckets, labels = []) =>
       declare({ name, kind: 'histogram', help, labels, buckets }, () => {
-        const made = new PromHistogram({ name, help, labelNames: labels, buckets: [...buckets], registers })
-        return { observe: (value: number, values: Labels = {}) => made.observe({ ...values }, value) }
+        const made = new BucketHistogram(name, help, buckets, labels)
+        histograms.push(made)
+        return made
       }),
-    text: () => registry.metrics(),
+    text: async () => (await registry.metrics()) + histograms.map((histogram) => histogram.text()).join(''),
   }
 }
 
@@ -134,18 +133,19 @@ export function describeMetrics(room: (metrics: MetricsRegistry) => unknown): Me
     gauge: (name, help, labels = []) =>
       declare({ name, kind: 'gauge', help, labels, buckets: [] }, () => ({ set: nothing })),
     histogram: (name, help, buckets, labels = []) =>
-      declare({ name, kind: 'histogram', help, labels, buckets }, () => ({ observe: nothing })),
+      declare({ name, kind: 'histogram', help, labels, buckets }, () => NO_HISTOGRAM),
     text: () => Promise.resolve(''),
   })
   return rows
 }
 
 const nothing = (): void => undefined
+const NO_HISTOGRAM: Histogram = { observe: nothing, with: () => nothing }
 
 /** Counts nothing: for tests and tools. */
 export const noMetrics: MetricsRegistry = {
   counter: () => ({ inc: nothing }),
   gauge: () => ({ set: nothing }),
-  histogram: () => ({ observe: nothing }),
+  histogram: () => NO_HISTOGRAM,
   text: () => Promise.resolve(''),
 }

@@ -17,15 +17,26 @@ function integersOf(schema: TSchema): ReadonlySet<string> {
   return new Set(Object.keys(properties).filter((name) => properties[name]?.type === 'integer'))
 }
 
+// Inherits nothing, so `__proto__` is a name like any other, and unknown. What `Object.create(null)` makes is five times
+// as slow to fill and check.
+function Bare(this: Record<string, unknown>): void {}
+Bare.prototype = Object.freeze(Object.create(null))
+
 /** Turns the text of integer parameters into numbers; anything else stays text and fails the check. */
 function numbersOf(integers: ReadonlySet<string>, data: unknown): unknown {
-  // Without a prototype: `__proto__` is a name like any other, and unknown.
-  const numbers = Object.create(null) as Record<string, unknown>
-  for (const [name, text] of Object.entries(data ?? {})) {
+  const numbers = new (Bare as unknown as new () => Record<string, unknown>)()
+  for (const name of Object.keys(data ?? {})) {
+    const text = (data as Record<string, unknown>)[name]
     const isNumber = integers.has(name) && typeof text === 'string' && CANONICAL_INTEGER.test(text)
     numbers[name] = isNumber ? Number(text) : text
   }
   return numbers
+}
+
+function isEmpty(data: unknown): boolean {
+  if (typeof data !== 'object' || data === null) return false
+  for (const _name in data) return false
+  return true
 }
 
 /**
@@ -36,7 +47,10 @@ export function compileRequestCheck(part: string, schema: TSchema): (data: unkno
   const validator = Compile(schema)
   // Known once: this runs for every request.
   const integers = ADDRESS_PARTS.has(part) ? integersOf(schema) : NONE
+  const isNothingFine = ADDRESS_PARTS.has(part) && validator.Check({})
   return (data) => {
+    // Most requests have no query.
+    if (isNothingFine && isEmpty(data)) return { value: data }
     const value = integers.size > 0 ? numbersOf(integers, data) : data
     if (validator.Check(value)) return { value }
     const [fault] = validator.Errors(value)
