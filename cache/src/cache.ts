@@ -64,6 +64,14 @@ function limitsOf(options: CacheOptions): Limits {
   }
 }
 
+function admissionOf(options: CacheOptions): Admission {
+  const queueMs = options.loadQueueMs ?? DEFAULT_LOAD_QUEUE_MS
+  const message = `no turn for a load within ${queueMs} ms: answer 503, or raise maxConcurrentLoads`
+  const refusal = new CacheError('LOCKSTEP_CACHE_OVERLOADED', message)
+  const maxConcurrent = options.maxConcurrentLoads ?? DEFAULT_CONCURRENT_LOADS
+  return new Admission({ maxConcurrent, queueMs, refusal, clock: options.clock })
+}
+
 function storeOf(options: CacheOptions): CacheStore | null {
   if (options.store || options.redis === null) return options.store ?? null
   const { redis, namespace = DEFAULT_NAMESPACE } = options
@@ -208,13 +216,13 @@ class LockstepCache implements Cache {
   }
 
   freshnessAgeMs(): number | null {
-    const { clock, freshness, knowledge } = this.#context
-    return knowledge.mirror.start === null ? null : freshness.ageMs(clock.now())
+    const { turn, freshness, knowledge } = this.#context
+    return knowledge.mirror.start === null ? null : freshness.ageThisTurnMs(turn.now())
   }
 
   fencedWithin(tags: readonly string[], ms: number): boolean {
-    const { clock, knowledge } = this.#context
-    return knowledge.mirror.raisedAfter(tags, clock.now() - ms)
+    const { turn, knowledge } = this.#context
+    return knowledge.mirror.raisedAfter(tags, turn.now() - ms)
   }
 
   isOvertaken(tags: readonly string[], stamp: Stamp): boolean {
@@ -229,6 +237,7 @@ class LockstepCache implements Cache {
       l1Bytes: l1.bytes,
       mirrorFences: knowledge.mirror.size,
       loadsInFlight: admission.running,
+      overloaded: admission.refused,
       tailPosition: this.#tail?.position ?? null,
       tailAttached: knowledge.mirror.start !== null,
     }
@@ -256,7 +265,6 @@ class LockstepCache implements Cache {
     const keyEvents = new KeyEvents(() => clock.now(), options.explainKeys ?? DEFAULT_EXPLAIN_KEYS)
     const l1 = new LocalLayer(options.l1)
     const freshness = new Freshness(clock, { ignoreJump: unsafe.ignoreClockJump })
-    const maxConcurrent = options.maxConcurrentLoads ?? DEFAULT_CONCURRENT_LOADS
     return {
       clock,
       random: options.random ?? Math.random,
@@ -273,7 +281,7 @@ class LockstepCache implements Cache {
         unsafe,
         maxFences: options.mirrorMaxFences,
       }),
-      admission: new Admission({ maxConcurrent, queueMs: options.loadQueueMs ?? DEFAULT_LOAD_QUEUE_MS, clock }),
+      admission: admissionOf(options),
       store: storeOf(options),
       counters,
       events: options.events ?? {},

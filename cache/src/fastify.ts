@@ -181,6 +181,15 @@ function edgeSeconds(options: FastifyLockstepOptions, reply: FastifyReply, { tag
   return options.edgeTtlSeconds ?? DEFAULT_EDGE_TTL_SECONDS
 }
 
+// A service has three.
+const maxAges = new Map<number, string>()
+
+function maxAge(seconds: number): string {
+  let text = maxAges.get(seconds)
+  if (text === undefined) maxAges.set(seconds, (text = `max-age=${seconds}`))
+  return text
+}
+
 function forbidStoring(reply: FastifyReply, directive: 'no-store' | 'private, no-store'): void {
   reply.header('cache-control', directive)
   reply.removeHeader('cdn-cache-control')
@@ -208,7 +217,7 @@ function allowStoring(
   for (const name of options.tagHeaders ?? DEFAULT_TAG_HEADERS) {
     reply.header(name, name === 'cache-tag' ? keys.replaceAll(' ', ',') : keys)
   }
-  reply.header('cdn-cache-control', `max-age=${edgeSeconds(options, reply, summary)}`)
+  reply.header('cdn-cache-control', maxAge(edgeSeconds(options, reply, summary)))
   reply.header('cache-control', 'public, max-age=0, must-revalidate')
   return true
 }
@@ -223,7 +232,7 @@ function isKnown(header: string | undefined, etag: string): boolean {
 type Audience = 'anyone' | 'nobody' | 'one person'
 
 function audienceOf(request: FastifyRequest, reply: FastifyReply, reads: number): Audience {
-  const own = reply.hasHeader('cache-control') ? String(reply.getHeader('cache-control')) : ''
+  const own = String(reply.getHeader('cache-control') ?? '')
   if (isPersonal(request) || reply.hasHeader('set-cookie') || own.includes('private')) return 'one person'
   // A 404 that read nothing has no tag by which it could ever be purged.
   const isCacheable = reply.statusCode < 400 || (reply.statusCode === 404 && reads > 0)

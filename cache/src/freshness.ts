@@ -104,6 +104,13 @@ export class Freshness {
     return (age >= 0 && age <= limitMs) || this.#isAlone
   }
 
+  /** What `ageMs` says, in a turn for which `beginTurn` has looked for a jump. */
+  ageThisTurnMs(now: number): number | null {
+    if (this.#isAlone) return 0
+    const age = now - this.#asOf
+    return age >= 0 ? age : null
+  }
+
   /** There is nobody to hear from: everything that happens happens here. */
   standAlone(): void {
     this.#isAlone = true

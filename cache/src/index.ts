@@ -1,3 +1,4 @@
+export { Admission, type AdmissionOptions } from './admission.ts'
 export { createCache } from './cache.ts'
 export { CACHE_ERRORS, CacheError, type CacheErrorCode, type CacheErrorDisposition } from './errors.ts'
 export {

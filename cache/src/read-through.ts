@@ -75,13 +75,13 @@ export class ReadThrough<Args, V> {
 
   /** Reads a value that L1 does not have: from Redis if that is valid, else by the loader, once in the fleet. */
   async fly(work: Work<Args>): Promise<Outcome> {
-    const { counters, store, unsafe } = this.#context
+    const { admission, counters, store, unsafe } = this.#context
     const isVouched = isVouchedFor(this.#context, this.#kind.maxStalenessMs)
     if (!isVouched) counters.bypass += 1
     const demand = this.#demand(work.reader, this.#kind.graceMs)
     // What was fenced a moment ago is rarely in Redis again: the lease, which comes with the value, is asked for at once.
     const isLikelyGone = this.#context.knowledge.mirror.wasRaisedAfter(work.reader.key, work.reader.at - LIKELY_GONE_MS)
-    if (isVouched && store && !isLikelyGone) {
+    if (isVouched && store && (!isLikelyGone || admission.isFull)) {
       const judged = accept(this.#context, await this.stored(work.reader.key), demand)
       const accepted = judged instanceof Promise ? await judged : judged
       const promoted = accepted && this.#promote(work.reader.key, accepted)
@@ -130,8 +130,10 @@ export class ReadThrough<Args, V> {
 
   /** Takes the lease and loads, or waits for the holder's value; loads without a lease where neither comes about. */
   async #lead(work: Work<Args>, how: { demand: Demand | null; canWait: boolean }): Promise<Outcome> {
-    const { clock, limits, random, signal } = this.#context
+    const { admission, clock, limits, random, signal } = this.#context
     const { key } = work.reader
+    // Before the lease: who cannot load anyway should not keep others from it, and costs Redis nothing.
+    admission.check()
     const deadline = clock.now() + limits.leaseWaitMs
     for (let pollMs = POLL_FIRST_MS; ; pollMs = Math.min(POLL_LONGEST_MS, pollMs * POLL_GROWTH)) {
       const reply = await this.#lease(key)
@@ -178,8 +180,8 @@ export class ReadThrough<Args, V> {
       if (this.#context.unsafe.stampAfterLoad) stamp = knowledge.newest
       return await this.#land({ key: reader.key, args, loaded, loading: { ...loading, stamp }, held })
     } catch (error) {
-      if (error instanceof CacheError && error.code === 'LOCKSTEP_CACHE_OVERLOADED') counters.overloaded += 1
-      else counters.loadFailed += 1
+      const isRefused = error instanceof CacheError && error.code === 'LOCKSTEP_CACHE_OVERLOADED'
+      if (!isRefused) counters.loadFailed += 1
       this.#context.keyEvents.note(reader.key, 'load-failed', loading.stamp)
       if (held) dropLease(this.#context, reader.key, held.lease)
       throw error

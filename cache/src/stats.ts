@@ -5,7 +5,7 @@ export type Counters = {
   -readonly [
     K in Exclude<
       keyof CacheStats,
-      'l1Entries' | 'l1Bytes' | 'mirrorFences' | 'loadsInFlight' | 'tailPosition' | 'tailAttached'
+      'l1Entries' | 'l1Bytes' | 'mirrorFences' | 'loadsInFlight' | 'overloaded' | 'tailPosition' | 'tailAttached'
     >
   ]: CacheStats[K]
 }
@@ -25,7 +25,6 @@ export function createCounters(): Counters {
     stored: 0,
     rejected: 0,
     stale: 0,
-    overloaded: 0,
     redisErrors: 0,
     evicted: 0,
     flushes: 0,
