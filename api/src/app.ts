@@ -1,9 +1,10 @@
-import underPressure from '@fastify/under-pressure'
 import { fastifyLockstep } from '@lockstep/cache/fastify'
 import type { Histogram, Logger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { limitRoutes, type Limits } from './limits/limit-routes.ts'
 import { openApiOf, recordRoutes } from './openapi.ts'
+import { measureRequests } from './protection/measure-requests.ts'
+import { refuseUnderPressure, type PressureLimits } from './protection/pressure.ts'
 import { answerFailure, handleProblems } from './problem.ts'
 import { explainRoutes } from './routes/explain.ts'
 import { readRoutes } from './routes/reads.ts'
@@ -17,7 +18,7 @@ import { guardRoutes, type Sessions } from './sessions/session.ts'
 import { compileValidator } from './validation.ts'
 
 /** What the application is made of, and how it answers. */
-export interface AppOptions extends WriteDeps {
+export interface AppOptions extends WriteDeps, PressureLimits {
   readonly entries: ShopEntries
   readonly recent: RecentChanges
   readonly log: Logger
@@ -28,10 +29,6 @@ export interface AppOptions extends WriteDeps {
   readonly reboundMs: number
   /** Addresses whose X-Forwarded headers are believed; false for none. */
   readonly trustProxy: string | false
-  /** Above this event-loop delay (ms) requests are refused with 503; 0 = never. */
-  readonly maxEventLoopDelayMs: number
-  /** Above this share of the last second requests are refused with 503; 0 = never. */
-  readonly maxEventLoopUtilization: number
   readonly sessions: Sessions
   /** Nobody can log in here without; sessions from elsewhere count all the same. */
   readonly login?: Omit<LoginDeps, 'sessions'> | undefined
@@ -60,7 +57,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setValidatorCompiler(compileValidator)
   handleProblems(app, log)
   endKeepAliveOnClose(app)
-  if (options.requests) measureRequests(app, options.requests)
   // Before what may refuse a request: the headers of a refusal are the plugin's work too.
   await app.register(fastifyLockstep, {
     cache: options.cache,
@@ -69,13 +65,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     tokenSecret: options.tokenSecret,
     cacheStatusAlways: true,
   })
-  await app.register(underPressure, {
-    maxEventLoopDelay: options.maxEventLoopDelayMs,
-    maxEventLoopUtilization: options.maxEventLoopUtilization,
-    // The default averages since the start, so a process that was idle for an hour would never notice a stall.
-    eventLoopUtilizationMode: 'interval',
-    retryAfter: 1,
-  })
+  // Behind it, so that a 304 counts as one; before what may refuse, so that refusals count too.
+  if (options.requests) measureRequests(app, options.requests)
+  await refuseUnderPressure(app, options)
   const routes = recordRoutes(app)
   if (options.limits) limitRoutes(app, options.limits)
   guardRoutes(app, options.sessions)
@@ -86,15 +78,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   writeRoutes(app, options)
   for (const addRoutes of options.modules ?? []) addRoutes(app)
   return app
-}
-
-/** Notes each answer by the pattern of its route: a path would be a label of its own per product. */
-function measureRequests(app: FastifyInstance, requests: Histogram): void {
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'unmatched'
-    requests.observe(reply.elapsedTime / 1_000, { route, status_class: `${Math.floor(reply.statusCode / 100)}xx` })
-    done()
-  })
 }
 
 /** Tells clients whose request is answered during a close to go; else `close` waits until they hang up by themselves. */

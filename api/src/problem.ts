@@ -22,8 +22,8 @@ export function sendMissing(reply: FastifyReply, detail: string): FastifyReply {
   return reply.code(404).type('application/problem+json').send(problemOf(404, detail))
 }
 
-// Long enough for a burst to drain or a connection to come back, short enough not to be noticed.
-const RETRY_AFTER_SECONDS = 1
+/** Long enough for a burst to drain or a connection to come back, short enough not to be noticed. */
+export const RETRY_AFTER_SECONDS = 1
 
 /** Fastify's own errors say their status; ours say whether trying again helps. */
 function statusOf(error: FastifyError): number {
@@ -35,13 +35,14 @@ function statusOf(error: FastifyError): number {
   return canRetry ? 503 : 500
 }
 
+const REFUSALS: ReadonlySet<string> = new Set(['LOCKSTEP_CACHE_OVERLOADED', 'LOCKSTEP_API_DATABASE_BUSY'])
+
 /** Answers a failed request; the error is logged here and nowhere else. */
 export function answerFailure(log: Logger, error: FastifyError, reply: FastifyReply): FastifyReply {
   const status = statusOf(error)
   if (status === 503) {
     // Refusing under load is counted, not logged: each line would add to the load.
-    const isRefusal = error.code === 'LOCKSTEP_CACHE_OVERLOADED' || error.code === 'FST_UNDER_PRESSURE'
-    if (!isRefusal) log.warn({ err: error }, 'request not served')
+    if (!REFUSALS.has(error.code)) log.warn({ err: error }, 'request not served')
     if (!reply.hasHeader('retry-after')) void reply.header('retry-after', RETRY_AFTER_SECONDS)
   } else if (status >= 500) {
     log.error({ err: error }, 'request failed')

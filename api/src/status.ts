@@ -42,6 +42,7 @@ export interface Observed {
 export function observeProcess({ cache, pool, registry, time }: Observed): Observer {
   const commitToL1 = new LatencyRecorder()
   const metrics = createApiMetrics(registry)
+  const evicted = metrics.commitToEvict.with({ layer: 'l1' })
   cache.onInvalidated((fences: readonly BusFence[]) => {
     const nowMs = time.wallMs()
     for (const [, , commitTimeMs] of fences) {
@@ -50,7 +51,7 @@ export function observeProcess({ cache, pool, registry, time }: Observed): Obser
       // Two machines' clocks: a small negative difference is skew, not a latency.
       const elapsedMs = Math.max(0, nowMs - commitTimeMs)
       commitToL1.record(elapsedMs)
-      metrics.commitToEvict.observe(elapsedMs / 1000, { layer: 'l1' })
+      evicted(elapsedMs / 1000)
     }
   })
   return {

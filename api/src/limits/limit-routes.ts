@@ -45,11 +45,11 @@ export function limitRoutes(app: FastifyInstance, { limiters, refused }: Limits)
     }
     const judge = (request: FastifyRequest, reply: FastifyReply, goOn: () => void): void => {
       const verdict = limiter.admit(clientOf(request.ip))
-      const act = (judged: Verdict): void => {
-        if (conclude(judged, request, reply)) goOn()
-      }
-      if (verdict instanceof Promise) void verdict.then(act)
-      else act(verdict)
+      if (verdict instanceof Promise) {
+        void verdict.then((judged) => {
+          if (conclude(judged, request, reply)) goOn()
+        })
+      } else if (conclude(verdict, request, reply)) goOn()
     }
     route.onRequest = [judge, ...[route.onRequest ?? []].flat()]
   })
