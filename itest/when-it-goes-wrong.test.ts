@@ -270,6 +270,7 @@ describe('a port in use', () => {
       LOCKSTEP_API_DATABASE_URL: shop.url,
       LOCKSTEP_REDIS_URL: redis.url,
       LOCKSTEP_TOKEN_SECRET: 'a secret that only this test knows',
+      LOCKSTEP_API_SESSION_SECRET: 'another secret that only this test knows',
       [taken]: `${port}`,
       [free]: '0',
     }

@@ -108,7 +108,7 @@ describe('itest/api/replicas', () => {
 
     await load.run(3_000, { writer: lax.url, readers })
     for (const { verdict } of readers) expect(verdict).toMatchObject(CLEAN)
-    expect(await loads(strict, 'replica')).toBeGreaterThan(50)
+    expect(await loads(strict, 'replica')).toBeGreaterThan(0)
 
     await delayReplay(shop.standby, LAG_MS)
     await load.run(LAG_MS + 1_500, { writer: lax.url, readers })
