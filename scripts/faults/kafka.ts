@@ -14,7 +14,7 @@ export const KAFKA: readonly Fault[] = [
     id: 'K2',
     fault: 'leader moves, broker slow',
     answer: 'retried in order',
-    why: 'the tests have one broker; what a client sees of it (a connection cut, an answer lost) is in runtime/src/event-log/kafka-faults.kafka.test.ts',
+    why: 'the tests have one broker: `npm run drill -- brokers` (docker/README.md) kills one of three, then a leader, under a judged load; what a client sees of it (a connection cut, an answer lost) is in runtime/src/event-log/kafka-faults.kafka.test.ts',
   },
   {
     id: 'K3',
