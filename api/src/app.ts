@@ -2,6 +2,7 @@ import { fastifyLockstep } from '@lockstep/cache/fastify'
 import type { Histogram, Logger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { limitRoutes, type Limits } from './limits/limit-routes.ts'
+import { answerMalformed } from './malformed.ts'
 import { openApiOf, recordRoutes } from './openapi.ts'
 import { measureRequests } from './protection/measure-requests.ts'
 import { refuseUnderPressure, type PressureLimits } from './protection/pressure.ts'
@@ -52,6 +53,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: options.trustProxy,
     return503OnClosing: true,
     forceCloseConnections: 'idle',
+    clientErrorHandler: answerMalformed,
     frameworkErrors: (error, _request, reply) => void answerFailure(log, error, reply),
   })
   app.setValidatorCompiler(compileValidator)
