@@ -21,7 +21,7 @@ const PAUSE_MS = 1_000
 
 type LimitConfig = Pick<
   ConfigOf<typeof API_OPTIONS>,
-  'redisUrl' | 'namespace' | 'readsPerMinute' | 'writesPerMinute' | 'loginsPerMinute'
+  'redisUrl' | 'namespace' | 'readsPerMinute' | 'writesPerMinute' | 'loginsPerMinute' | 'adminPerMinute'
 >
 
 /** Reads and writes go on without Redis, because losing it must only make the API slower; logins and the admin's do not. */
@@ -32,13 +32,10 @@ function policiesOf(config: LimitConfig): readonly LimitPolicy[] {
     { ...bucket, name: 'read', limit: config.readsPerMinute },
     { ...bucket, name: 'write', limit: config.writesPerMinute },
     { ...window, name: 'login', limit: config.loginsPerMinute },
-    { ...window, name: 'admin', limit: ADMIN_PER_MINUTE },
+    { ...window, name: 'admin', limit: config.adminPerMinute },
   ]
   return policies.filter(({ limit }) => limit > 0)
 }
-
-// An operator's questions, not a machine's.
-const ADMIN_PER_MINUTE = 60
 
 /** Opens the limits; they connect by themselves. */
 export function openLimits(config: LimitConfig, refused: Counter): OpenLimits {

@@ -173,6 +173,12 @@ export const API_OPTIONS = {
     default: 10,
     desc: 'Logins of one client address in any minute, and as many for one account; 0 for no limit. While Redis is away nobody logs in.',
   },
+  adminPerMinute: {
+    env: 'LOCKSTEP_API_ADMIN_PER_MINUTE',
+    type: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+    default: 60,
+    desc: 'Questions of one client address below /debug/ in any minute; 0 for no limit. While Redis is away nobody is answered there.',
+  },
   drainMs: {
     env: 'LOCKSTEP_API_DRAIN_MS',
     type: Type.Integer({ minimum: 0, maximum: 20_000 }),

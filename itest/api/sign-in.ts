@@ -1,4 +1,5 @@
-const PASSWORD = 'correct horse'
+/** Everybody's. */
+export const PASSWORD = 'correct horse'
 
 /** Signs up at an API, unless the name is known there, and logs in; answers the session. */
 export async function signIn(apiUrl: string, name: string): Promise<string> {

@@ -1,6 +1,7 @@
 export { DEFAULT_ORDER, readServersConfig, type ServersConfig, type ServerSource } from './config.ts'
 export { SERVERS_ERRORS, ServersError, type ServersDisposition, type ServersErrorCode } from './errors.ts'
 export { freePort } from './free-port.ts'
+export { startHaproxy, type BalancedReplica, type Haproxy } from './haproxy.ts'
 export { startKafka, type KafkaOptions, type KafkaServer } from './kafka.ts'
 export { startPostgres, type PostgresOptions, type PostgresServer, type RestartMode } from './postgres.ts'
 export { ensureProgram, WRK, type Program } from './programs.ts'

@@ -14,6 +14,9 @@ const same = (name: string): PackageNames => ({ apt: [name], dnf: [name], apk: [
 /** The HTTP load generator. */
 export const WRK: Program = { name: 'wrk', packages: same('wrk') }
 
+/** The load balancer. */
+export const HAPROXY: Program = { name: 'haproxy', packages: same('haproxy') }
+
 /** Finds a program of this machine, installing it where that is allowed; throws `LOCKSTEP_SRV_NOT_FOUND` naming the remedy. */
 export function ensureProgram(
   { name, packages }: Program,
