@@ -1,4 +1,10 @@
-import { createApiMetrics, createProtectionMetrics, createReplicaMetrics, createWorkerMetrics } from '@lockstep/api'
+import {
+  createApiMetrics,
+  createPoolMetrics,
+  createProtectionMetrics,
+  createReplicaMetrics,
+  createWorkerMetrics,
+} from '@lockstep/api'
 import { CACHE_METRICS } from '@lockstep/cache'
 import { createJournalMetrics, createPurgerMetrics } from '@lockstep/cdn-purger'
 import { createConnectorMetrics } from '@lockstep/connector'
@@ -17,6 +23,7 @@ export const METRICS: readonly (readonly [room: string, rows: readonly MetricRow
     'api',
     describeMetrics((registry) => [
       createApiMetrics(registry),
+      createPoolMetrics(registry),
       createProtectionMetrics(registry),
       createReplicaMetrics(registry),
     ]),

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { limitRoutes, type Limits } from './limits/limit-routes.ts'
 import { answerMalformed } from './malformed.ts'
 import { openApiOf, recordRoutes } from './openapi.ts'
+import { checkDatabaseTurn } from './protection/database-turn.ts'
 import { measureRequests } from './protection/measure-requests.ts'
 import { refuseUnderPressure, type PressureLimits } from './protection/pressure.ts'
 import { answerFailure, handleProblems } from './problem.ts'
@@ -33,6 +34,8 @@ export interface AppOptions extends WriteDeps, PressureLimits {
   readonly sessions: Sessions
   /** Nobody can log in here without; sessions from elsewhere count all the same. */
   readonly login?: Omit<LoginDeps, 'sessions'> | undefined
+  /** Throws where the database has no turn in time for anything but loads. */
+  readonly checkTurn?: (() => void) | undefined
   /** Nobody is limited without. */
   readonly limits?: Limits | undefined
 }
@@ -72,6 +75,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await refuseUnderPressure(app, options)
   const routes = recordRoutes(app)
   if (options.limits) limitRoutes(app, options.limits)
+  if (options.checkTurn) checkDatabaseTurn(app, options.checkTurn)
   guardRoutes(app, options.sessions)
   app.get('/openapi.json', { schema: { querystring: NoQuery } }, () => openApiOf(routes))
   if (options.login) loginRoutes(app, { ...options.login, sessions: options.sessions })

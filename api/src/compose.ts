@@ -20,7 +20,7 @@ import { createDegradationLog } from './degradation-log.ts'
 import { defineEntries } from './entries.ts'
 import type { Database } from './database.ts'
 import { fail } from './errors.ts'
-import { createProtectionMetrics } from './metrics.ts'
+import { createPoolMetrics, createProtectionMetrics } from './metrics.ts'
 import { openLimits, type OpenLimits } from './compose-limits.ts'
 import { modulesOf } from './compose-modules.ts'
 import type { ModelReader } from './bestsellers/read-model.ts'
@@ -61,14 +61,9 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
     log.warn({}, 'tokens are signed with the demo secret: set LOCKSTEP_TOKEN_SECRET')
   if (config.sessionSecret === API_OPTIONS.sessionSecret.default)
     log.warn({}, 'sessions are signed with the demo secret: set LOCKSTEP_API_SESSION_SECRET')
-  const database = openDatabase({
-    databaseUrl: config.databaseUrl,
-    maxConnections: config.databaseConnections,
-    statementTimeoutMs: config.statementTimeoutMs,
-    restartWaitMs: config.databaseRestartWaitMs,
-  })
-  const cache = openCache(config, log)
   const metrics = deps.metrics ?? createMetrics()
+  const database = openShop(config, metrics)
+  const cache = openCache(config, log)
   const observer = observeProcess({ cache, pool: () => database.use(), registry: metrics, time: systemTime })
   const limits = openLimits(config, createProtectionMetrics(metrics).refused)
   const replicas = composeSource(config, { cache, database, log, metrics, ...deps.unsafe })
@@ -117,6 +112,17 @@ export async function startApi(config: ApiConfig, deps: ApiDeps = {}): Promise<R
   }
 }
 
+function openShop(config: ApiConfig, metrics: MetricsRegistry): Database {
+  return openDatabase({
+    databaseUrl: config.databaseUrl,
+    maxConnections: config.databaseConnections,
+    statementTimeoutMs: config.statementTimeoutMs,
+    restartWaitMs: config.databaseRestartWaitMs,
+    queueMs: config.databaseQueueMs,
+    ...createPoolMetrics(metrics),
+  })
+}
+
 function openModel({ redisUrl: url, namespace }: ApiConfig): RedisReadModel {
   // Every reader is told itself when it fails.
   return openReadModel({ url, namespace, commandTimeoutMs: READ_MODEL_TIMEOUT_MS, failed: () => undefined })
@@ -130,6 +136,7 @@ function openCache(config: ApiConfig, log: Logger): Cache {
     maxStalenessMs: config.maxStalenessMs,
     l1: { maxBytes: config.l1Bytes },
     maxConcurrentLoads: config.maxConcurrentLoads,
+    loadQueueMs: config.databaseQueueMs,
     events: {
       attached: (position) => log.info({ position }, 'bus attached'),
       flushed: (reason) => log.info({ reason }, 'caches flushed'),
@@ -164,6 +171,7 @@ function appOf(
     sessions,
     login,
     requests: observer.requests,
+    checkTurn: () => database.check(),
     shop: shopWrites(database),
     recent: shopReads(database),
     entries: defineEntries({ ...reads, source: mapSource(reads.source, shopReads) }),

@@ -113,7 +113,14 @@ export const API_OPTIONS = {
     env: 'LOCKSTEP_API_MAX_CONCURRENT_LOADS',
     type: Type.Integer({ minimum: 1 }),
     default: 16,
-    desc: 'How many loads may run at once; keep it below the number of connections. What waits longer than 1 s gets 503.',
+    desc: 'How many loads may run at once; keep it below the number of connections.',
+  },
+  databaseQueueMs: {
+    env: 'LOCKSTEP_API_DATABASE_QUEUE_MS',
+    type: Type.Integer({ minimum: 1, maximum: 5000 }),
+    default: 1000,
+    unit: 'ms',
+    desc: 'Longest wait for a turn at the database. Who would wait longer gets 503 at once; while some always wait, a tenth of it is the bound.',
   },
   edgeTtlSeconds: {
     env: 'LOCKSTEP_EDGE_TTL_SECONDS',

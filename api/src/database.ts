@@ -6,8 +6,12 @@ export interface Sql {
   readonly rows: <T extends object>(name: string, text: string, values?: readonly unknown[]) => Promise<T[]>
 }
 
-/** The shop's primary. */
+/** The shop's primary. @throws LockstepError LOCKSTEP_API_DATABASE_BUSY where a turn would not come in time. */
 export interface Database extends Sql {
+  /** Throws what a statement would be refused with now. */
+  check(): void
+  /** For what the cache loads, which it has admitted already. */
+  readonly loads: Sql
   /** One statement, then a snapshot that sees it; null where it returned no row. */
   write<T extends object>(text: string, values: readonly unknown[]): Promise<Written<T> | null>
   /** One transaction, rolled back where `work` rejects, then a snapshot that sees it. */

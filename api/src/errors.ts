@@ -62,6 +62,12 @@ export const API_ERRORS = {
     message: 'the database did not answer',
     remedy: 'Check that Postgres runs where LOCKSTEP_API_DATABASE_URL says and has connections left.',
   },
+  LOCKSTEP_API_DATABASE_BUSY: {
+    disposition: 'transient',
+    message: 'the database has more to do than it can in time',
+    remedy:
+      'Send the request again a second later; where it goes on, add a replica or connections (LOCKSTEP_API_DATABASE_CONNECTIONS).',
+  },
   LOCKSTEP_API_LIMITS_UNREACHABLE: {
     disposition: 'transient',
     message: 'the limits in Redis cannot be asked now',

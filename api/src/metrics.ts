@@ -22,6 +22,19 @@ export interface ApiMetrics {
   update(stats: CacheStats, pool: PoolUse): void
 }
 
+// A free connection takes no time, a new one some milliseconds; the longest wait is a second unless configured.
+const POOL_WAIT_SECONDS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/** Declares how long statements wait for a connection; `waited` takes seconds. */
+export function createPoolMetrics(registry: MetricsRegistry): { waited(seconds: number): void } {
+  const histogram = registry.histogram(
+    'lockstep_database_pool_wait_seconds',
+    'How long a statement or transaction waited for its connection, its turn included.',
+    POOL_WAIT_SECONDS,
+  )
+  return { waited: histogram.with({}) }
+}
+
 // An answer from L1 takes a fraction of a millisecond, one from the database some, a refused one up to a second.
 const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
@@ -36,12 +49,17 @@ export function createApiMetrics(registry: MetricsRegistry): ApiMetrics {
   ])
   const waiting = registry.gauge('lockstep_database_pool_waiting_requests', 'Statements that wait for a connection.')
   const limit = registry.gauge('lockstep_database_pool_limit_connections', 'The most connections this process opens.')
+  const refused = registry.counter(
+    'lockstep_database_pool_refused_total',
+    'Statements that are no loads and were refused because their turn would not have come in time.',
+  )
   let counted = 0
+  let countedRefused = 0
   return {
     commitToEvict: evictionHistogram(registry),
     requests: registry.histogram(
       'lockstep_http_request_duration_seconds',
-      'From the arrival of a request to the end of its answer.',
+      'From the arrival of a request until its answer is handed to the socket.',
       REQUEST_SECONDS,
       ['route', 'status_class'],
     ),
@@ -52,6 +70,8 @@ export function createApiMetrics(registry: MetricsRegistry): ApiMetrics {
       connections.set(pool.idle, { state: 'idle' })
       waiting.set(pool.waiting)
       limit.set(pool.limit)
+      refused.inc({}, pool.refused - countedRefused)
+      countedRefused = pool.refused
     },
   }
 }

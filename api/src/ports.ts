@@ -55,10 +55,14 @@ export interface RecentChanges {
   changedBy(editor: string, limit: number): Promise<Product[]>
 }
 
-/** How many connections the pool has open, how many of them nobody uses, who waits for one, and the most there may be. */
+/**
+ * How many connections the pool has open, how many of them nobody uses, who waits for one, who got none,
+ * and the most there may be.
+ */
 export interface PoolUse {
   readonly total: number
   readonly idle: number
   readonly waiting: number
+  readonly refused: number
   readonly limit: number
 }

@@ -1,3 +1,4 @@
+import { Admission } from '@lockstep/cache'
 import { retry } from '@lockstep/runtime'
 import { clockOf, parseSnapshot, type Clock } from '@lockstep/schemas'
 import pg from 'pg'
@@ -13,7 +14,7 @@ const FOREIGN_KEY_VIOLATION = '23503'
 // A statement that the server should have ended by now: the network is gone.
 const NETWORK_GRACE_MS = 1_000
 
-/** Options of a pool. The admission limit of the cache stands before it; this bound is the last line. */
+/** Options of a pool. */
 export interface PoolOptions {
   readonly databaseUrl: string
   readonly maxConnections: number
@@ -23,6 +24,13 @@ export interface PoolOptions {
   readonly restartWaitMs?: number | undefined
   /** Name in pg_stat_activity. Default `lockstep-api`. */
   readonly applicationName?: string | undefined
+  /**
+   * How long a statement that is no load may wait for its turn, ms; who cannot have one in time is refused at once. Loads have
+   * been admitted by the cache. Without it everybody waits for a connection.
+   */
+  readonly queueMs?: number | undefined
+  /** Takes how long each statement or transaction waited for its connection, s. */
+  readonly waited?: ((seconds: number) => void) | undefined
 }
 
 // A server that goes down or comes up, and what its address says meanwhile.
@@ -55,50 +63,81 @@ export function openPool({ applicationName = 'lockstep-api', ...options }: PoolO
   return pool
 }
 
-/** Opens the primary. */
+/** Lends a connection, again where the server goes down before it is there, or for what `isRepeatable` says of the failure. */
+type Lend = <T>(use: (client: pg.PoolClient) => Promise<T>, isRepeatable?: (cause: unknown) => boolean) => Promise<T>
+
+/** Each try takes a turn of its own, so that nobody who waits for a restart keeps one. */
+function lendFrom(pool: pg.Pool, { restartWaitMs = 0, waited }: PoolOptions, gate: Admission | null): Lend {
+  return (use, isRepeatable = () => false) => {
+    const since = performance.now()
+    let isLent = false
+    const lend = () =>
+      withClient(
+        () => connectTo(pool),
+        (client) => {
+          isLent = true
+          waited?.((performance.now() - since) / 1_000)
+          return use(client)
+        },
+      )
+    const tryOnce = () => {
+      isLent = false
+      return gate === null ? lend() : gate.run(lend)
+    }
+    return throughRestart(restartWaitMs, tryOnce, (cause) => (isLent ? isRepeatable(cause) : isRestart(cause)))
+  }
+}
+
+/** Opens the primary. Reads are repeated through a restart; a write only where the server says that it ended it. */
 export function openDatabase(options: PoolOptions): Database {
   const pool = openPool(options)
-  const { restartWaitMs = 0 } = options
-  const once = sqlOf(pool)
-  // Reads are repeated; a write waits for its connection, and is repeated only where the server says that it ended it.
-  const connect = () => throughRestart(restartWaitMs, () => connectTo(pool))
-  const laterClock = () => withClient(connect, clockAfter)
+  const { maxConnections, queueMs } = options
+  const refusal = fail('LOCKSTEP_API_DATABASE_BUSY')
+  const gate = queueMs === undefined ? null : new Admission({ maxConcurrent: maxConnections, queueMs, refusal })
+  const lend = lendFrom(pool, options, null)
+  const lendInTurn = lendFrom(pool, options, gate)
   return {
-    rows: (name, text, values) => throughRestart(restartWaitMs, () => once.rows(name, text, values)),
-    write: (text, values) => {
-      const writeOnce = async (client: pg.PoolClient) => {
+    ...sqlBy(lendInTurn),
+    check: () => gate?.check(),
+    loads: sqlBy(lend),
+    write: (text, values) =>
+      lendInTurn(async (client) => {
         // One statement is one transaction; the snapshot is taken after its commit, so it sees the write.
         const row = (await client.query(text, [...values])).rows[0] as never
         // The write stands, also where the server goes down before it tells the clock: any later one serves.
-        return row ? { row, clock: await clockAfter(client).catch(() => laterClock()) } : null
-      }
-      return throughRestart(restartWaitMs, () => withClient(connect, writeOnce), wasTerminated)
-    },
-    transact: <T>(work: (sql: Sql) => Promise<T>) =>
-      withClient(connect, async (client): Promise<Written<T>> => {
-        await client.query('begin')
-        try {
-          const row = await work(sqlOf(client))
-          await client.query('commit')
-          return { row, clock: await clockAfter(client) }
-        } catch (error) {
-          // Where this fails too the connection is broken, and what broke it is the first error.
-          await client.query('rollback').catch(() => undefined)
-          throw error
-        }
-      }),
+        return row ? { row, clock: await clockAfter(client).catch(() => lend(clockAfter)) } : null
+      }, wasTerminated),
+    transact: <T>(work: (sql: Sql) => Promise<T>) => lendInTurn((client) => transactOn(client, work)),
     use: () => ({
       total: pool.totalCount,
       idle: pool.idleCount,
-      waiting: pool.waitingCount,
-      limit: options.maxConnections,
+      waiting: pool.waitingCount + (gate?.waiting ?? 0),
+      refused: gate?.refused ?? 0,
+      limit: maxConnections,
     }),
     close: () => pool.end(),
   }
 }
 
-/** Runs statements on a pool or on one connection. */
-export function sqlOf(client: Pick<pg.Pool, 'query'>): Sql {
+async function transactOn<T>(client: pg.PoolClient, work: (sql: Sql) => Promise<T>): Promise<Written<T>> {
+  await client.query('begin')
+  try {
+    const row = await work(sqlOf(client))
+    await client.query('commit')
+    return { row, clock: await clockAfter(client) }
+  } catch (error) {
+    // Where this fails too the connection is broken, and what broke it is the first error.
+    await client.query('rollback').catch(() => undefined)
+    throw error
+  }
+}
+
+const sqlBy = (lend: Lend): Sql => ({
+  rows: (name, text, values) => lend((client) => sqlOf(client).rows(name, text, values), isRestart),
+})
+
+/** Runs statements on one connection. */
+export function sqlOf(client: pg.PoolClient): Sql {
   return {
     rows: async <T extends object>(name: string, text: string, values: readonly unknown[] = []): Promise<T[]> => {
       try {
@@ -144,7 +183,7 @@ async function clockAfter(client: pg.PoolClient): Promise<Clock> {
 }
 
 /** Repeats what a restarting server refused until `waitMs` have passed. */
-function throughRestart<T>(waitMs: number, work: () => Promise<T>, isRefusal = isRestart): Promise<T> {
+function throughRestart<T>(waitMs: number, work: () => Promise<T>, isRefusal: (cause: unknown) => boolean): Promise<T> {
   const endsAtMs = performance.now() + waitMs
   const isRetriable = (error: unknown) => performance.now() < endsAtMs && isRefusal((error as Error).cause)
   return retry(work, { policy: RESTART_PAUSE, isRetriable })

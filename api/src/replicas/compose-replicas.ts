@@ -40,10 +40,10 @@ export function composeSource(config: ApiConfig, parts: ReplicaParts): ComposedS
         statementTimeoutMs: Math.min(config.statementTimeoutMs, ANSWER_WITHIN_MS),
       }),
     )
-  if (replicas.length === 0) return { source: primaryOnly<Sql>(database), close: () => Promise.resolve() }
+  if (replicas.length === 0) return { source: primaryOnly<Sql>(database.loads), close: () => Promise.resolve() }
   const degraded = createDegradationLog(parts.log, systemTime)
   const source = new ReplicaSource<Sql>({
-    primary: database,
+    primary: database.loads,
     replicas,
     cache,
     time: systemTime,

@@ -45,7 +45,7 @@ export function loginRoutes(app: FastifyInstance, { accounts, sessions, perAccou
   app.post<Body>(
     '/accounts',
     {
-      config: { limit: 'login' },
+      config: { limit: 'login', asksDatabase: false },
       schema: { body: Credentials, querystring: NoQuery, response: { 201: AccountBody, ...PROBLEMS } },
     },
     async (request, reply) => {
@@ -58,7 +58,7 @@ export function loginRoutes(app: FastifyInstance, { accounts, sessions, perAccou
   app.post<Body>(
     '/login',
     {
-      config: { limit: 'login' },
+      config: { limit: 'login', asksDatabase: false },
       schema: { body: Credentials, querystring: NoQuery, response: { 200: SessionBody, ...PROBLEMS } },
     },
     async (request, reply) => {

@@ -45,7 +45,10 @@ export function viewRoutes(deps: ModuleDeps & { readonly log: EventLog }): ShopM
     )
     app.post<{ Params: Static<typeof IdParams> }>(
       '/products/:id/views',
-      { schema: { params: IdParams, querystring: NoQuery, response: { 202: AcceptedBody, ...PROBLEMS } } },
+      {
+        config: { asksDatabase: false },
+        schema: { params: IdParams, querystring: NoQuery, response: { 202: AcceptedBody, ...PROBLEMS } },
+      },
       async (request, reply) => {
         await withinReason(() => acceptView(deps.log, request.params.id))
         return reply.code(202).send({ accepted: true })
