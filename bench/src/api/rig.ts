@@ -23,8 +23,20 @@ export interface ApiRig {
   close(): Promise<void>
 }
 
+/** How the API is run, where it matters. */
+export interface ApiRun {
+  /** A command that runs the process, such as `taskset -c 0`. */
+  readonly runner?: readonly string[] | undefined
+  /** Answers the address by which the API reaches the database. */
+  readonly reach?: ((databaseUrl: string) => Promise<string>) | undefined
+}
+
 /** Starts Postgres, Redis, a pipeline that keeps the watermark moving, and one API process with this environment. */
-export async function openApiRig(products: number, env: Readonly<Record<string, string>> = {}): Promise<ApiRig> {
+export async function openApiRig(
+  products: number,
+  env: Readonly<Record<string, string>> = {},
+  { runner = [], reach }: ApiRun = {},
+): Promise<ApiRig> {
   const stops: (() => Promise<unknown>)[] = []
   const close = async (): Promise<void> => {
     for (const stop of stops.splice(0).toReversed()) await stop().catch(() => undefined)
@@ -44,16 +56,21 @@ export async function openApiRig(products: number, env: Readonly<Record<string, 
     })
     const [port, adminPort] = await Promise.all([freePort(), freePort()])
     stops.push(
-      startLockstep('api', [], {
-        LOCKSTEP_NAMESPACE: NAMESPACE,
-        LOCKSTEP_REDIS_URL: redisServer.url,
-        LOCKSTEP_API_HOST: '127.0.0.1',
-        LOCKSTEP_API_PORT: `${port}`,
-        LOCKSTEP_API_ADMIN_PORT: `${adminPort}`,
-        LOCKSTEP_API_DATABASE_URL: postgres.url,
-        LOCKSTEP_TOKEN_SECRET: 'a-secret-of-the-benchmark',
-        ...env,
-      }),
+      startLockstep(
+        'api',
+        [],
+        {
+          LOCKSTEP_NAMESPACE: NAMESPACE,
+          LOCKSTEP_REDIS_URL: redisServer.url,
+          LOCKSTEP_API_HOST: '127.0.0.1',
+          LOCKSTEP_API_PORT: `${port}`,
+          LOCKSTEP_API_ADMIN_PORT: `${adminPort}`,
+          LOCKSTEP_API_DATABASE_URL: (await reach?.(postgres.url)) ?? postgres.url,
+          LOCKSTEP_TOKEN_SECRET: 'a-secret-of-the-benchmark',
+          ...env,
+        },
+        runner,
+      ),
     )
     const rig = { url: `http://127.0.0.1:${port}`, adminUrl: `http://127.0.0.1:${adminPort}` }
     await until(async () => (await statusOf(rig.adminUrl)).freshnessAgeMs !== null)

@@ -4,13 +4,15 @@ import { fileURLToPath } from 'node:url'
 
 const PROGRAM = fileURLToPath(new URL('../../../cli/src/main.ts', import.meta.url))
 
-/** Starts one command of `lockstep` in a process of its own; answers what stops it. */
+/** Starts one command of `lockstep` in a process of its own, by another command if need be; answers what stops it. */
 export function startLockstep(
   command: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
+  runner: readonly string[] = [],
 ): () => Promise<void> {
-  const child = spawn(process.execPath, [...process.execArgv, PROGRAM, command, ...args], {
+  const [program = '', ...rest] = [...runner, process.execPath, ...process.execArgv, PROGRAM, command, ...args]
+  const child = spawn(program, rest, {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
