@@ -46,4 +46,12 @@ describe('itest/pgbench/history', () => {
     expect(history().judge([read('0', at(1))], 0).violations).toBe(0)
     expect(history().judge([read('0', at(2))], 700).violations).toBe(1)
   })
+
+  test('a commit that a load did not see was not visible by then, and no read before is late', () => {
+    const load = { ...read('20', at(6)), layer: 'load' }
+    expect(history().judge([load, read('20', at(6) + 600_000)], 700).violations).toBe(0)
+    expect(history().judge([load, read('20', at(6) + 800_000)], 700).violations).toBe(1)
+    // The load of an older version tells nothing of a later commit.
+    expect(history().judge([{ ...read('-10', at(4)), layer: 'load' }, read('20', at(6))], 700).violations).toBe(1)
+  })
 })

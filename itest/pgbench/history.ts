@@ -3,6 +3,8 @@ interface RowHistory {
   readonly values: string[]
   /** Commit times in µs since the Unix epoch by Postgres' clock; `times[i]` made `values[i]` current. */
   readonly times: number[]
+  /** Which commit that was: one number for all rows of a transaction. */
+  readonly commits: number[]
   /** Positions of each value, ascending. */
   readonly at: Map<string, number[]>
 }
@@ -42,6 +44,7 @@ export class History {
   readonly #columns: ReadonlyMap<string, readonly [key: string, value: string]>
   #open: (readonly [row: string, value: string])[] = []
   #lastCommitUs = 0
+  #commits = 0
 
   /** @param columns table → names of its key column and of the column whose value is read. */
   constructor(columns: ReadonlyMap<string, readonly [key: string, value: string]>) {
@@ -68,13 +71,15 @@ export class History {
     const fraction = /\.(\d+)/.exec(text)?.[1]?.padEnd(6, '0') ?? '000000'
     const timeUs = Math.floor(timeMs / 1000) * 1_000_000 + Number(fraction)
     this.#lastCommitUs = Math.max(this.#lastCommitUs, timeUs)
+    this.#commits += 1
     for (const [row, value] of this.#open) {
-      const history: RowHistory = this.#rows.get(row) ?? { values: [], times: [], at: new Map() }
+      const history: RowHistory = this.#rows.get(row) ?? { values: [], times: [], commits: [], at: new Map() }
       const positions = history.at.get(value) ?? []
       positions.push(history.values.length)
       history.at.set(value, positions)
       history.values.push(value)
       history.times.push(timeUs)
+      history.commits.push(this.#commits)
       // Deleted first, so that rows stand in the order of their last change.
       this.#rows.delete(row)
       this.#rows.set(row, history)
@@ -94,6 +99,9 @@ export class History {
   /**
    * Judges reads against the contract: a read must return a version that was current at some time after its start minus
    * `contractMs`. `initial` is the value of a row before its first commit here.
+   *
+   * A commit's time is taken before its record is flushed, and a disk that stalls keeps it invisible for longer than any contract. What
+   * the database itself answers to a load tells: a commit that a load did not see was not visible when that load began.
    */
   judge(reads: Iterable<LoggedRead>, contractMs: number, initial = '0'): Judgement {
     let checked = 0
@@ -102,10 +110,12 @@ export class History {
     let fromNowhere = 0
     let atRisk = 0
     const examples: string[] = []
-    for (const read of reads) {
+    const all = [...reads]
+    const unseen = this.#unseenByLoads(all, initial)
+    for (const read of all) {
       checked += 1
       if (HITS.has(read.layer) && read.startedAtUs < this.#lastCommitUs) atRisk += 1
-      const stalenessMs = this.#stalenessMs(read, initial)
+      const stalenessMs = this.#stalenessMs(read, initial, unseen)
       if (stalenessMs === null) fromNowhere += 1
       else if (stalenessMs > maxStalenessMs) maxStalenessMs = stalenessMs
       if (stalenessMs !== null && stalenessMs <= contractMs) continue
@@ -116,14 +126,33 @@ export class History {
     return { checked, violations, maxStalenessMs, fromNowhere, atRisk, examples }
   }
 
-  #stalenessMs(read: LoggedRead, initial: string): number | null {
+  /** Until when a commit was certainly not visible, µs, by the loads that it would have shown itself to. */
+  #unseenByLoads(reads: readonly LoggedRead[], initial: string): ReadonlyMap<number, number> {
+    const unseen = new Map<number, number>()
+    for (const read of reads) {
+      if (read.layer !== 'load') continue
+      const history = this.#rows.get(read.row)
+      const commit = history?.commits[(this.#versionOf(read, initial) ?? Number.NaN) + 1]
+      if (commit !== undefined) unseen.set(commit, Math.max(unseen.get(commit) ?? 0, read.startedAtUs))
+    }
+    return unseen
+  }
+
+  /** Position of the version that was read; -1 for the one before the first commit, null for one that never was. */
+  #versionOf(read: LoggedRead, initial: string): number | null {
     const history = this.#rows.get(read.row)
-    if (!history) return read.value === initial ? 0 : null
     // A commit's time is taken before the commit becomes visible, so a value that was read had been committed by then.
-    const committed = history.at.get(read.value)?.findLast((at) => (history.times[at] ?? 0) <= read.endedAtUs) ?? -1
-    if (committed === -1 && read.value !== initial) return null
-    const overwrittenAtUs = history.times[committed + 1]
-    if (overwrittenAtUs === undefined) return 0
-    return Math.max(0, (read.startedAtUs - overwrittenAtUs) / 1000)
+    const at = history?.at.get(read.value)?.findLast((position) => (history.times[position] ?? 0) <= read.endedAtUs)
+    return at ?? (read.value === initial ? -1 : null)
+  }
+
+  #stalenessMs(read: LoggedRead, initial: string, unseen: ReadonlyMap<number, number>): number | null {
+    const version = this.#versionOf(read, initial)
+    if (version === null) return null
+    const history = this.#rows.get(read.row)
+    const overwrittenAtUs = history?.times[version + 1]
+    if (history === undefined || overwrittenAtUs === undefined) return 0
+    const visibleAtUs = Math.max(overwrittenAtUs, unseen.get(history.commits[version + 1] ?? 0) ?? 0)
+    return Math.max(0, (read.startedAtUs - visibleAtUs) / 1000)
   }
 }
