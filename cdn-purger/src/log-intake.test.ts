@@ -59,7 +59,7 @@ describe('cdn-purger/log-intake', () => {
   test('a partition that brings nothing more is not waited for', async () => {
     const { time, intake, take } = setUp()
     await take(0, 0n, 10n, 40n)
-    await time.advance(2_100)
+    await time.advance(5_100)
     expect(intake.isCatchingUp).toBe(false)
   })
 })

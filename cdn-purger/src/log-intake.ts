@@ -7,8 +7,9 @@ import type { Rejected } from './dead-letters.ts'
 import type { PurgerMetrics } from './metrics.ts'
 import { BatchTicket } from './tickets.ts'
 
-// Without a batch for so long, another member took the partition over; it must not hold the others back.
-const LOST_MS = 2_000
+// Without a batch for so long, another member took the partition over; it must not hold the others back. Longer than a busy
+// machine stands still: who takes a pause for a loss goes on too early, and purges for older changes once more.
+const LOST_MS = 5_000
 
 /** What the intake needs. */
 export interface LogIntakeDeps {

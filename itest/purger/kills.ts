@@ -158,8 +158,15 @@ async function judge(file: string, storm: Storm): Promise<Judged> {
     ;(phase === 'live' ? purged : rebounded).add(id)
     const before = newestAcked.get(tag)
     // Two requests may be on their way at once; what counts is that none was sent for an older change after that.
-    if (before !== undefined && stamp < before.stamp) clocksThatFell += (sentAtMs ?? atMs) > before.atMs ? 1 : 0
-    else if (before === undefined || stamp > before.stamp) newestAcked.set(tag, { stamp, atMs })
+    const sentMs = sentAtMs ?? atMs
+    if (before !== undefined && stamp < before.stamp && sentMs > before.atMs) {
+      clocksThatFell += 1
+      console.log(
+        'sent for an older change:',
+        JSON.stringify({ id, tag, phase, sentMs, lateByMs: sentMs - before.atMs }),
+      )
+    }
+    if (before === undefined || stamp > before.stamp) newestAcked.set(tag, { stamp, atMs })
   }
   await store.close()
   const newest = [...storm.newest.values()]
