@@ -2,8 +2,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readServersConfig, type ServersConfig } from './config.ts'
 import { freePort } from './free-port.ts'
+import { startOwnServer } from './own-server.ts'
 import { ensureProgram, HAPROXY } from './programs.ts'
-import { ServerProcess } from './server-process.ts'
+import { extended } from './server.ts'
 import { accepts } from './wait.ts'
 import { makeWorkDir } from './work-dir.ts'
 
@@ -57,26 +58,9 @@ export async function startHaproxy(
   const port = await freePort()
   const configFile = join(work.path, 'haproxy.cfg')
   writeFileSync(configFile, configuration(port, options.checkPath, options.replicas))
-  const server = new ServerProcess({
-    name: 'haproxy',
-    file,
-    // In the foreground, one process.
-    args: ['-db', '-f', configFile],
-    cwd: work.path,
-    reapSignal: 'TERM',
-  })
-  try {
-    await server.ready(() => accepts(port))
-  } catch (error) {
-    work.remove()
-    throw error
-  }
-  return {
-    url: `http://127.0.0.1:${port}`,
-    log: () => server.log,
-    stop: async () => {
-      await server.kill9()
-      work.remove()
-    },
-  }
+  // In the foreground, one process.
+  const args = ['-db', '-f', configFile]
+  const command = { name: 'haproxy', file, args, cwd: work.path, reapSignal: 'TERM' } as const
+  const server = await startOwnServer({ work, command: () => command, isReady: () => accepts(port) })
+  return extended(server, { url: `http://127.0.0.1:${port}` })
 }

@@ -7,9 +7,9 @@ import { freePort } from './free-port.ts'
 import { brokerProperties } from './kafka-files.ts'
 import { copyStorage, KAFKA_VERSION, kafkaHome, type KafkaHome } from './kafka-home.ts'
 import { installHint, installPackages, type PackageNames } from './package-manager.ts'
+import { startOwnServer } from './own-server.ts'
 import { firstOffer, stderrNotice } from './provider.ts'
-import { ServerProcess } from './server-process.ts'
-import { givenServer, type RunningServer, type ServerNeeds } from './server.ts'
+import { extended, givenServer, type RunningServer, type ServerNeeds } from './server.ts'
 import { ask } from './wait.ts'
 import { makeWorkDir } from './work-dir.ts'
 
@@ -68,37 +68,23 @@ async function startBinary(home: KafkaHome, options: KafkaOptions, source: Serve
   const recording = join(work.path, 'classes.jsa')
   writeFileSync(properties, brokerProperties(place, options.settings))
   copyStorage(home, place.dataDir)
-  const launch = async () => {
+  const command = () => {
     const main = [`-Dlog4j2.configurationFile=${home.log4jFile}`, '-cp', home.classPath, 'kafka.Kafka', properties]
     const jvm = options.jvm === 'as shipped' ? JVM_AS_SHIPPED : JVM_SMALL
     const args = [...jvm, ...archiveArgs(home, recording), ...main]
-    const started = new ServerProcess({ name: 'Kafka', file: home.java, args, cwd: work.path, reapSignal: 'KILL' })
-    await started.ready(async () => READY.test(started.log) && (await answers(place.port)))
-    return started
+    return { name: 'Kafka', file: home.java, args, cwd: work.path, reapSignal: 'KILL' } as const
   }
-  let server = await launch().catch((error: unknown) => {
-    work.remove()
-    throw error
-  })
-  return {
-    source,
-    brokers: [`127.0.0.1:${place.port}`],
-    get pid() {
-      return server.pid
-    },
-    log: () => server.log,
-    kill9: () => server.kill9(),
-    restart: async () => {
-      await server.end('SIGTERM')
-      server = await launch()
-    },
-    stop: async () => {
+  const server = await startOwnServer({
+    work,
+    command,
+    isReady: async ({ log }) => READY.test(log) && (await answers(place.port)),
+    end: async (ending) => {
       // Only an orderly end writes the archive; once there is one, nothing is worth waiting for.
-      await (existsSync(home.archiveFile) ? server.kill9() : server.end('SIGTERM'))
+      await (existsSync(home.archiveFile) ? ending.kill9() : ending.end('SIGTERM'))
       keepArchive(recording, home.archiveFile)
-      work.remove()
     },
-  }
+  })
+  return extended(server, { source, brokers: [`127.0.0.1:${place.port}`] })
 }
 
 /** Moves a recorded class archive to where the next start looks for it. */
@@ -151,7 +137,7 @@ async function startDocker(options: KafkaOptions): Promise<KafkaServer | undefin
     probe: () => answers(port),
   })
   if (server === undefined) return undefined
-  return Object.assign(Object.create(server) as RunningServer, { brokers: [`127.0.0.1:${port}`] })
+  return extended(server, { brokers: [`127.0.0.1:${port}`] })
 }
 
 /** Says what Kafka may be found by; the tests of the search give their own. */
@@ -178,8 +164,7 @@ export function startKafka(
   finder: KafkaFinder = FINDER,
 ): Promise<KafkaServer> {
   const isPlain = options.needs === undefined && options.settings === undefined
-  const given = (brokers: readonly string[]): KafkaServer =>
-    Object.assign(Object.create(givenServer('Kafka')) as RunningServer, { brokers: [...brokers] })
+  const given = (brokers: readonly string[]): KafkaServer => extended(givenServer('Kafka'), { brokers: [...brokers] })
   const binary = async (source: ServerSource) => {
     const home = await finder.find(config)
     return home === undefined ? undefined : startBinary(home, options, source)

@@ -6,7 +6,7 @@ import { installHint, installPackages, type PackageNames } from './package-manag
 import { findPostgres, type PostgresBinaries, type PostgresMajor } from './postgres-binaries.ts'
 import { POSTGRES_USER, PostgresCluster, serverSettings, settingArgs } from './postgres-cluster.ts'
 import { firstOffer } from './provider.ts'
-import { givenServer, noPid, type RunningServer, type ServerNeeds } from './server.ts'
+import { extended, givenServer, noPid, type RunningServer, type ServerNeeds } from './server.ts'
 
 /** Only the newest major has an image in the compose stack; older ones come from binaries and packages. */
 const IMAGE_MAJOR = 18
@@ -43,12 +43,12 @@ export interface PostgresServer extends RunningServer {
 const wanted = (options: PostgresOptions): Record<string, string> =>
   serverSettings(options.fsync ?? false, options.settings ?? {})
 
-/** Adds the address to a server that is not our process; a prototype keeps its getters lazy. */
+/** Adds the address to a server that is not our process. */
 function addressed(server: RunningServer, url: string): PostgresServer {
   const { hostname, port, username, password } = new URL(url)
   const address = { url, host: hostname, port: Number(port || 5432), user: decodeURIComponent(username) }
   const own = { ...address, password: decodeURIComponent(password) }
-  return Object.defineProperty(Object.assign(Object.create(server) as RunningServer, own), 'dataDir', {
+  return Object.defineProperty(extended(server, own), 'dataDir', {
     get: () => {
       throw noPid('Postgres')
     },

@@ -4,8 +4,9 @@ import { readServersConfig, type ServersConfig } from './config.ts'
 import { findBinary } from './find-binary.ts'
 import { freePort } from './free-port.ts'
 import { installHint, installPackages, type PackageNames } from './package-manager.ts'
+import { startOwnServer } from './own-server.ts'
 import { firstOffer } from './provider.ts'
-import { ServerProcess } from './server-process.ts'
+import { extended } from './server.ts'
 import { ask } from './wait.ts'
 import { makeWorkDir } from './work-dir.ts'
 
@@ -58,19 +59,8 @@ export async function startPrometheus(configuration: string): Promise<Prometheus
     `--storage.tsdb.path=${join(work.path, 'data')}`,
     `--web.listen-address=127.0.0.1:${port}`,
   ]
-  const server = new ServerProcess({ name: 'prometheus', file, args, cwd: work.path, reapSignal: 'KILL' })
-  try {
-    await server.ready(async () => / 200 /.test(await ask(port, 'GET /-/ready HTTP/1.0\r\n\r\n')))
-  } catch (error) {
-    work.remove()
-    throw error
-  }
-  return {
-    url: `http://127.0.0.1:${port}`,
-    log: () => server.log,
-    stop: async () => {
-      await server.kill9()
-      work.remove()
-    },
-  }
+  const command = { name: 'prometheus', file, args, cwd: work.path, reapSignal: 'KILL' } as const
+  const isReady = async () => / 200 /.test(await ask(port, 'GET /-/ready HTTP/1.0\r\n\r\n'))
+  const server = await startOwnServer({ work, command: () => command, isReady })
+  return extended(server, { url: `http://127.0.0.1:${port}` })
 }

@@ -3,6 +3,7 @@ import { readServersConfig, type ServersConfig } from './config.ts'
 import { ServersError } from './errors.ts'
 import { freePort } from './free-port.ts'
 import { startRedis, type RedisServer } from './redis.ts'
+import { extended } from './server.ts'
 import { ask, pollUntil } from './wait.ts'
 import { words } from './words.ts'
 
@@ -47,8 +48,7 @@ function nodeArgs(busPort: number): string[] {
 async function startNode(config: ServersConfig): Promise<Node> {
   const busPort = await freePort()
   const server = await startRedis({ needs: 'process', args: nodeArgs(busPort) }, config)
-  // A prototype keeps the getter of `pid` lazy.
-  return Object.assign(Object.create(server) as RedisServer, { busPort })
+  return extended(server, { busPort })
 }
 
 /** Sends one command; answers the lines of its reply without their prefixes. @throws what the server refused with. */

@@ -3,9 +3,9 @@ import { dockerHasImage, startContainer } from './docker.ts'
 import { findBinary } from './find-binary.ts'
 import { freePort } from './free-port.ts'
 import { installHint, installPackages, type PackageNames } from './package-manager.ts'
+import { startOwnServer } from './own-server.ts'
 import { firstOffer } from './provider.ts'
-import { ServerProcess } from './server-process.ts'
-import { givenServer, type RunningServer, type ServerNeeds } from './server.ts'
+import { extended, givenServer, type RunningServer, type ServerNeeds } from './server.ts'
 import { ask } from './wait.ts'
 import { makeWorkDir } from './work-dir.ts'
 
@@ -43,34 +43,9 @@ async function startBinary(file: string, options: RedisOptions, source: ServerSo
   const work = makeWorkDir('redis')
   const port = await freePort()
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', work.path, ...settings(options)]
-  const launch = async () => {
-    const started = new ServerProcess({ name: 'redis-server', file, args, cwd: work.path, reapSignal: 'KILL' })
-    await started.ready(() => isAlive(port))
-    return started
-  }
-  let server = await launch().catch((error: unknown) => {
-    work.remove()
-    throw error
-  })
-  return {
-    source,
-    url: `redis://127.0.0.1:${port}`,
-    host: '127.0.0.1',
-    port,
-    get pid() {
-      return server.pid
-    },
-    log: () => server.log,
-    kill9: () => server.kill9(),
-    restart: async () => {
-      await server.end('SIGTERM')
-      server = await launch()
-    },
-    stop: async () => {
-      await server.kill9()
-      work.remove()
-    },
-  }
+  const command = { name: 'redis-server', file, args, cwd: work.path, reapSignal: 'KILL' } as const
+  const server = await startOwnServer({ work, command: () => command, isReady: () => isAlive(port) })
+  return extended(server, { source, ...addressOf(port) })
 }
 
 async function startDocker(options: RedisOptions): Promise<RedisServer | undefined> {
@@ -84,20 +59,14 @@ async function startDocker(options: RedisOptions): Promise<RedisServer | undefin
     probe: () => isAlive(port),
   })
   if (server === undefined) return undefined
-  return extend(server, port)
+  return extended(server, addressOf(port))
 }
 
-// Object.assign and spread would call the getter of `pid`; a prototype keeps it lazy.
-const extend = (server: RunningServer, port: number): RedisServer =>
-  Object.assign(Object.create(server) as RunningServer, { url: `redis://127.0.0.1:${port}`, host: '127.0.0.1', port })
+const addressOf = (port: number) => ({ url: `redis://127.0.0.1:${port}`, host: '127.0.0.1', port })
 
 function given(url: string): RedisServer {
   const { hostname, port } = new URL(url)
-  return Object.assign(Object.create(givenServer('Redis')) as RunningServer, {
-    url,
-    host: hostname,
-    port: Number(port || 6379),
-  })
+  return extended(givenServer('Redis'), { url, host: hostname, port: Number(port || 6379) })
 }
 
 /** Says what a Redis may be found by; the tests of the search give their own. */

@@ -43,3 +43,7 @@ export function givenServer(what: string): RunningServer {
 
 /** Makes the error for asking a container's process number, which this machine may not even have. */
 export const noPid = (what: string): ServersError => notOurs(what)
+
+/** Adds what is known of one kind of server; a prototype keeps its getters lazy, of which `pid` may throw. */
+export const extended = <Server extends object, More extends object>(server: Server, more: More): Server & More =>
+  Object.assign(Object.create(server) as Server, more)

@@ -6,9 +6,9 @@ import { ServersError } from './errors.ts'
 import { findBinary } from './find-binary.ts'
 import { freePort } from './free-port.ts'
 import { installHint, installPackages, type PackageNames } from './package-manager.ts'
+import { startOwnServer } from './own-server.ts'
 import { firstOffer } from './provider.ts'
-import { ServerProcess } from './server-process.ts'
-import type { RunningServer, ServerNeeds } from './server.ts'
+import { extended, type RunningServer, type ServerNeeds } from './server.ts'
 import { accepts } from './wait.ts'
 import { makeWorkDir } from './work-dir.ts'
 
@@ -112,37 +112,12 @@ async function startBinary(file: string, options: VarnishOptions, source: Server
   const socket = socketPath === undefined ? [] : ['-a', `uds=${socketPath},mode=666`]
   const place = ['-n', join(work.path, 'run'), '-f', vclFile]
   const args = [...jail, ...commonArgs(port, options), ...place, ...socket, ...(options.args ?? [])]
-  const launch = async () => {
-    const command = { name: 'varnishd', file, args, cwd: work.path, env: options.env, reapSignal: 'TERM' } as const
-    const started = new ServerProcess(command)
-    await started.ready(() => accepts(port))
-    return started
-  }
-  let server = await launch().catch((error: unknown) => {
-    work.remove()
-    throw error
-  })
-  return {
-    source,
-    url: `http://127.0.0.1:${port}`,
-    host: '127.0.0.1',
-    port,
-    socketPath,
-    get pid() {
-      return server.pid
-    },
-    log: () => server.log,
-    kill9: () => server.kill9(),
-    restart: async () => {
-      await server.end('SIGTERM')
-      server = await launch()
-    },
-    stop: async () => {
-      await server.kill9()
-      work.remove()
-    },
-  }
+  const command = { name: 'varnishd', file, args, cwd: work.path, env: options.env, reapSignal: 'TERM' } as const
+  const server = await startOwnServer({ work, command: () => command, isReady: () => accepts(port) })
+  return extended(server, { source, ...addressOf(port), socketPath })
 }
+
+const addressOf = (port: number) => ({ url: `http://127.0.0.1:${port}`, host: '127.0.0.1', port })
 
 async function startDocker(options: VarnishOptions): Promise<VarnishServer | undefined> {
   const port = await freePort()
@@ -159,8 +134,7 @@ async function startDocker(options: VarnishOptions): Promise<VarnishServer | und
     probe: () => accepts(port),
   })
   if (server === undefined) return undefined
-  const address = { url: `http://127.0.0.1:${port}`, host: '127.0.0.1', port, socketPath: undefined }
-  return Object.assign(Object.create(server) as RunningServer, address)
+  return extended(server, { ...addressOf(port), socketPath: undefined })
 }
 
 /**
