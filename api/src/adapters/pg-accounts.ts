@@ -1,6 +1,5 @@
-import pg from 'pg'
-import { fail } from '../errors.ts'
 import type { Account, Accounts } from '../sessions/login-routes.ts'
+import { connectTo, openPool, sqlOf, withClient } from './pg-database.ts'
 
 /** The table of accounts. No rule names it: what is personal is never cached. */
 export const ACCOUNTS_SCHEMA = `
@@ -26,26 +25,15 @@ export function openAccounts(options: {
   readonly databaseUrl: string
   readonly statementTimeoutMs: number
 }): PgAccounts {
-  const pool = new pg.Pool({
-    connectionString: options.databaseUrl,
-    max: CONNECTIONS,
-    statement_timeout: options.statementTimeoutMs,
-    query_timeout: options.statementTimeoutMs,
-    connectionTimeoutMillis: options.statementTimeoutMs,
-    application_name: 'lockstep-api-accounts',
-  })
-  // An idle connection that breaks is replaced on demand.
-  pool.on('error', () => undefined)
-  const rows = async <T extends pg.QueryResultRow>(text: string, values: string[]): Promise<T[]> => {
-    try {
-      return (await pool.query<T>(text, values)).rows
-    } catch (cause) {
-      throw cause instanceof pg.DatabaseError ? cause : fail('LOCKSTEP_API_DATABASE_UNREACHABLE', {}, cause)
-    }
-  }
+  const pool = openPool({ ...options, maxConnections: CONNECTIONS, applicationName: 'lockstep-api-accounts' })
+  const rows = <T extends object>(name: string, text: string, values: string[]): Promise<T[]> =>
+    withClient(
+      () => connectTo(pool),
+      (client) => sqlOf(client).rows<T>(name, text, values),
+    )
   return {
-    find: async (name) => (await rows<Account & pg.QueryResultRow>(FIND, [name]))[0] ?? null,
-    create: async (name, passwordHash) => (await rows(CREATE, [name, passwordHash])).length > 0,
+    find: async (name) => (await rows<Account>('account', FIND, [name]))[0] ?? null,
+    create: async (name, passwordHash) => (await rows('new-account', CREATE, [name, passwordHash])).length > 0,
     close: () => pool.end(),
   }
 }

@@ -2,7 +2,7 @@ import { silentLogger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { handleProblems } from '../problem.ts'
-import { Breaker } from '../protection/breaker.ts'
+import { createTestBreaker } from '../testing/test-breaker.ts'
 import { limitRoutes } from './limit-routes.ts'
 import { Limiter } from './limiter.ts'
 import { createMemoryLimits } from './memory-limits.ts'
@@ -19,13 +19,7 @@ function policy(name: LimitName, limit: number): LimitPolicy {
 function serve({ isStoreAway = false } = {}) {
   const memory = createMemoryLimits(time)
   const shared = isStoreAway ? { take: () => Promise.reject(new Error('away')) } : memory
-  const breaker = new Breaker({
-    time,
-    failures: 3,
-    pauseMs: 1_000,
-    refusal: () => new Error('open'),
-    isFault: () => true,
-  })
+  const breaker = createTestBreaker(time)
   const limiter = (of: LimitPolicy) => new Limiter({ policy: of, shared, local: memory, breaker, time })
   const refused: object[] = []
   const app: FastifyInstance = Fastify()

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Breaker } from '../protection/breaker.ts'
+import { createTestBreaker } from '../testing/test-breaker.ts'
 import { Limiter } from './limiter.ts'
 import { createMemoryLimits } from './memory-limits.ts'
 import type { LimitPolicy, LimitStore } from './policy.ts'
@@ -33,8 +33,7 @@ function setUp(policy: LimitPolicy) {
     },
   }
   const replica = () => {
-    const refusal = () => new Error('open')
-    const breaker = new Breaker({ time, failures: 3, pauseMs: 1_000, refusal, isFault: () => true })
+    const breaker = createTestBreaker(time)
     return new Limiter({ policy, shared, local: createMemoryLimits(time), breaker, time })
   }
   return {

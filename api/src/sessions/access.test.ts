@@ -9,7 +9,7 @@ import { modulesOf } from '../compose-modules.ts'
 import { defineEntries } from '../entries.ts'
 import { Limiter } from '../limits/limiter.ts'
 import { createMemoryLimits } from '../limits/memory-limits.ts'
-import { Breaker } from '../protection/breaker.ts'
+import { createTestBreaker } from '../testing/test-breaker.ts'
 import { primaryOnly } from '../replicas/read-source.ts'
 import { MemoryShop } from '../testing/memory-shop.ts'
 import { withAdmin } from './admin-account.ts'
@@ -34,13 +34,7 @@ function memoryAccounts(): Accounts {
 /** Five logins a minute for one account; addresses are not limited here. */
 function perAccount(): Limiter {
   const time = { nowMs: () => 1_000_000 }
-  const breaker = new Breaker({
-    time,
-    failures: 3,
-    pauseMs: 1_000,
-    refusal: () => new Error('open'),
-    isFault: () => true,
-  })
+  const breaker = createTestBreaker(time)
   const policy = { name: 'login', kind: 'sliding-window', limit: 5, windowSeconds: 60, withoutRedis: 'refuse' } as const
   const memory = createMemoryLimits(time)
   return new Limiter({ policy, shared: memory, local: memory, breaker, time })
