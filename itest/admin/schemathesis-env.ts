@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -39,4 +39,47 @@ function must(command: string, args: readonly string[]): void {
     `schemathesis cannot be installed: ${command} ${args[0]} failed (${error?.message ?? `exit ${status}`}): ${said}\n` +
       'It needs Python 3 with venv and, once, a package index (PyPI or a mirror that pip is configured for).',
   )
+}
+
+/** One run over a document: what is asked of which server, and as whom. */
+export interface Fuzz {
+  /** As of `ensureSchemathesis`. */
+  readonly program: string
+  readonly document: string
+  readonly url: string
+  /** Undefined for nobody. */
+  readonly token: string | undefined
+  /** Besides those that every server must pass. */
+  readonly checks: readonly string[]
+  /** Per operation and phase. */
+  readonly examples: number
+  /** Where it runs and leaves its findings; may hold a `schemathesis.toml`. */
+  readonly directory: string
+}
+
+const SEED = process.env['LOCKSTEP_FUZZ_SEED'] ?? '20261121'
+const CHECKS = [
+  'not_a_server_error',
+  'status_code_conformance',
+  'content_type_conformance',
+  'response_headers_conformance',
+  'response_schema_conformance',
+  'negative_data_rejection',
+  'ignored_auth',
+]
+
+/** Runs it; `LOCKSTEP_FUZZ_EXAMPLES` and `LOCKSTEP_FUZZ_SEED` choose more examples and others. */
+export async function fuzz(run: Fuzz): Promise<{ code: number | null; output: string }> {
+  const examples = process.env['LOCKSTEP_FUZZ_EXAMPLES'] ?? run.examples
+  const checks = [...CHECKS, ...run.checks].join()
+  const requests = `--url ${run.url} --checks ${checks} --max-examples ${examples} --seed ${SEED} --workers 1`
+  const rest = '--phases examples,coverage,fuzzing --generation-database none --no-color --warnings off'
+  const bearer = run.token === undefined ? [] : ['--header', `Authorization: Bearer ${run.token}`]
+  const args = ['run', run.document, ...bearer, ...`${requests} ${rest}`.split(' ')]
+  const child = spawn(run.program, args, { cwd: run.directory })
+  let output = ''
+  child.stdout.on('data', (chunk) => (output += String(chunk)))
+  child.stderr.on('data', (chunk) => (output += String(chunk)))
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, output }
 }
