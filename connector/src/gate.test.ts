@@ -27,7 +27,7 @@ function open(first: string, options: Partial<GateOptions> = {}) {
     for (let index = 0; index < rows; index++) gate.row(transaction, row(index))
     return transaction
   }
-  const answer = (snapshot: string): void => gate.apply(parseSnapshot(snapshot), gate.asking())
+  const answer = (snapshot: string): number => gate.apply(parseSnapshot(snapshot), gate.asking())
   return { gate, released, counts, arrive, answer, order: () => released.map(([xid]) => xid) }
 }
 

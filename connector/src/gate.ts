@@ -88,15 +88,20 @@ export class Gate {
     return ++this.#asked
   }
 
-  /** Applies the answer to the request that `asking` numbered: everything it sees passes at once. */
-  apply(snapshot: Snapshot, request: number): void {
+  /** Applies the answer to the request that `asking` numbered: everything it sees passes at once. Answers how many those are. */
+  apply(snapshot: Snapshot, request: number): number {
     this.#snapshot = snapshot
     this.#clock = clockOf(snapshot)
+    let seen = 0
     for (const transaction of this.#waiting) {
-      if (transaction.clock === null && sees(snapshot, transaction.xid)) this.#see(transaction)
-      else if (transaction.clock === null) this.#judgeLate(transaction, request)
+      if (transaction.clock !== null) continue
+      if (sees(snapshot, transaction.xid)) {
+        this.#see(transaction)
+        seen += 1
+      } else this.#judgeLate(transaction, request)
     }
     if (!this.#isClosed) this.#passSeen()
+    return seen
   }
 
   /** Holds everything, visible or not, until `reopen`: no record may pass a change of generation. */

@@ -58,11 +58,15 @@ describe('connector/pump', () => {
     expect(time.nowMs()).toBe(0)
   })
 
-  test('late transactions are asked for with growing pauses, fresh ones still at once', async () => {
+  test('late transactions are asked for three times at once and then with growing pauses, fresh ones still at once', async () => {
     const { asked, arrive, answer, time } = open()
     arrive(100n)
-    await answer('100:101:100')
-    expect(asked).toHaveLength(1)
+    for (const round of [1, 2, 3]) {
+      expect(asked).toHaveLength(round)
+      expect(time.nowMs()).toBe(0)
+      await answer('100:101:100')
+    }
+    expect(asked).toHaveLength(3)
     const pauses: number[] = []
     for (let round = 0; round < 7; round++) {
       const before = { asked: asked.length, ms: time.nowMs() }

@@ -18,19 +18,21 @@ export interface PumpOptions {
   readonly onError: (error: unknown) => void
 }
 
-// Late transactions wait for a standby or a slow commit: a poll per ms at first, 50 a second at worst.
-const LATE_FIRST_MS = 1
+// A late transaction's server process has mostly just lost the processor between writing its commit and ending it, and is
+// there after a question or two. Others wait for a standby: a poll per ms at first, 50 a second at worst.
+const LATE_AT_ONCE = 3
 const LATE_MAX_MS = 20
 
 /**
- * Takes snapshots, one at a time: at once while something new waits at the gate, with growing pauses while only late
- * transactions wait, and once per heartbeat.
+ * Takes snapshots, one at a time: at once while something new waits at the gate, while only late transactions wait a few
+ * times at once and then with growing pauses, and once per heartbeat.
  */
 export class SnapshotPump {
   readonly #options: PumpOptions
   #isAsking = false
   #isBeatDue = false
-  #latePauseMs = LATE_FIRST_MS
+  /** Questions that have let nothing pass since one last did, or nothing waited. */
+  #vain = 0
   #isPausing = false
   #isLingering = false
   #askedAtMs = Number.NEGATIVE_INFINITY
@@ -58,7 +60,7 @@ export class SnapshotPump {
   wake(): void {
     const { gate, signal } = this.#options
     if (this.#isAsking || signal.aborted) return
-    if (gate.hasFresh || this.#isBeatDue) {
+    if (gate.hasFresh || this.#isBeatDue || (gate.waiting > 0 && this.#vain < LATE_AT_ONCE)) {
       if (this.#lingers()) return
       this.#isAsking = true
       void this.#ask()
@@ -90,13 +92,12 @@ export class SnapshotPump {
     const isBeat = this.#isBeatDue
     const echoBefore = echo()
     const request = gate.asking()
-    const waitingBefore = gate.waiting
     this.#isBeatDue = false
     try {
       const reading = await snapshots.take()
       if (signal.aborted) return
-      gate.apply(reading.snapshot, request)
-      if (gate.waiting < waitingBefore) this.#latePauseMs = LATE_FIRST_MS
+      const seen = gate.apply(reading.snapshot, request)
+      this.#vain = seen > 0 || gate.waiting === 0 ? 0 : this.#vain + 1
       onReading(reading, echoBefore, isBeat)
     } catch (error) {
       if (!signal.aborted) onError(error)
@@ -111,8 +112,7 @@ export class SnapshotPump {
     const { time, signal } = this.#options
     if (this.#isPausing) return
     this.#isPausing = true
-    const pauseMs = this.#latePauseMs
-    this.#latePauseMs = Math.min(pauseMs * 2, LATE_MAX_MS)
+    const pauseMs = Math.min(2 ** (this.#vain - LATE_AT_ONCE), LATE_MAX_MS)
     time.sleep(pauseMs, signal).then(
       () => {
         this.#isPausing = false
