@@ -198,7 +198,7 @@ describe('api/app', () => {
       [414, 'an endless id', { url: `/products/${'1'.repeat(200)}` }],
       [404, 'an unknown route', { url: '/nothing' }],
       [404, 'a path below a product', { url: '/products/1/x.css' }],
-      [404, 'an unknown method', { method: 'PATCH', url: '/products/1', payload: {} }],
+      [405, 'an unknown method', { method: 'PATCH', url: '/products/1', payload: {} }],
       [404, 'a change of nothing that exists', { method: 'PUT', url: '/products/404', payload: { name: 'x' } }],
       [404, 'a removal of nothing that exists', { method: 'DELETE', url: '/products/404' }],
       [400, 'an empty change', { method: 'PUT', url: '/products/1', payload: {} }],

@@ -17,6 +17,7 @@ import type { ShopModule } from './modules.ts'
 import type { RecentChanges } from './ports.ts'
 import { loginRoutes, type LoginDeps } from './sessions/login-routes.ts'
 import { guardRoutes, type Sessions } from './sessions/session.ts'
+import { answerUnknown } from './unknown-routes.ts'
 import { compileValidator } from './validation.ts'
 
 /** What the application is made of, and how it answers. */
@@ -83,6 +84,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   readRoutes(app, options)
   writeRoutes(app, options)
   for (const addRoutes of options.modules ?? []) addRoutes(app)
+  await answerUnknown(app, routes)
   return app
 }
 

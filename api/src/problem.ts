@@ -54,5 +54,4 @@ export function answerFailure(log: Logger, error: FastifyError, reply: FastifyRe
 /** Makes every error of the application a problem. */
 export function handleProblems(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler((error: FastifyError, _request, reply) => answerFailure(log, error, reply))
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404, 'no such route'))
 }

@@ -40,7 +40,7 @@ test.for(['nobody', 'anna', 'admin'])(
       document: DOCUMENT,
       url: scene.api.url,
       token,
-      checks: [],
+      checks: ['unsupported_method', 'allow_header_conformance'],
       examples: EXAMPLES,
       directory,
     })
