@@ -47,6 +47,11 @@ sub vcl_synth {
 }
 
 sub vcl_recv {
+  # One name for one request, here and behind: its own where it is well formed. Two lines are no name.
+  std.collect(req.http.X-Request-Id);
+  if (req.http.X-Request-Id !~ "^[A-Za-z0-9_.~-]{1,128}$") {
+    set req.http.X-Request-Id = "lockstep-shield." + std.time2real(now, 0.0) + "." + req.xid;
+  }
   # Why a request goes on to the origin (RFC 9211); a hit has no reason.
   set req.http.n-fwd = "method";
   # Methods that the built-in VCL would pipe.
@@ -139,7 +144,13 @@ sub lockstep_general {
   }
 }
 
+sub vcl_synth {
+  set resp.http.X-Request-Id = req.http.X-Request-Id;
+}
+
 sub vcl_deliver {
+  # What is stored names the request that brought it.
+  set resp.http.X-Request-Id = req.http.X-Request-Id;
   if (req.method != "GET" && req.method != "HEAD" && req.method != "OPTIONS" && req.method != "TRACE"
       && resp.status >= 200 && resp.status < 400) {
     # A successful unsafe method invalidates its target (RFC 9111 4.4).

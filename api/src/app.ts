@@ -8,6 +8,7 @@ import { checkDatabaseTurn } from './protection/database-turn.ts'
 import { measureRequests } from './protection/measure-requests.ts'
 import { refuseUnderPressure, type PressureLimits } from './protection/pressure.ts'
 import { answerFailure, handleProblems } from './problem.ts'
+import { nameAnswers, requestIds } from './request-identity.ts'
 import { explainRoutes } from './routes/explain.ts'
 import { readRoutes } from './routes/reads.ts'
 import { NoQuery } from './routes/schemas.ts'
@@ -57,11 +58,13 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: options.trustProxy,
     return503OnClosing: true,
     forceCloseConnections: 'idle',
+    genReqId: requestIds(),
     clientErrorHandler: answerMalformed,
     frameworkErrors: (error, _request, reply) => void answerFailure(log, error, reply),
   })
   app.setValidatorCompiler(compileValidator)
   handleProblems(app, log)
+  nameAnswers(app)
   endKeepAliveOnClose(app)
   // Before what may refuse a request: the headers of a refusal are the plugin's work too.
   await app.register(fastifyLockstep, {

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { dispositionOf, type Logger } from '@lockstep/runtime'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import { logFieldsOf, REQUEST_ID } from './request-identity.ts'
 
 /** The body of a problem (RFC 9457). */
 export function problemOf(status: number, detail?: string): object {
@@ -8,16 +9,18 @@ export function problemOf(status: number, detail?: string): object {
   return { type: 'about:blank', title, status, ...(detail === undefined ? {} : { detail }) }
 }
 
-/** Answers with problem+json that no cache may store. */
+/** Answers with problem+json that no cache may store, and that therefore may name the request. */
 export function sendProblem(reply: FastifyReply, status: number, detail?: string): FastifyReply {
+  const requestId = reply.request.id
   return reply
     .code(status)
     .header('cache-control', 'no-store')
+    .header(REQUEST_ID, requestId)
     .type('application/problem+json')
-    .send(problemOf(status, detail))
+    .send({ ...problemOf(status, detail), requestId })
 }
 
-/** A missing thing is an answer like any other: tagged and cacheable, so that its INSERT purges it. */
+/** A missing thing is an answer like any other: tagged and cacheable, so that its INSERT purges it, and of no one request. */
 export function sendMissing(reply: FastifyReply, detail: string): FastifyReply {
   return reply.code(404).type('application/problem+json').send(problemOf(404, detail))
 }
@@ -42,10 +45,10 @@ export function answerFailure(log: Logger, error: FastifyError, reply: FastifyRe
   const status = statusOf(error)
   if (status === 503) {
     // Refusing under load is counted, not logged: each line would add to the load.
-    if (!REFUSALS.has(error.code)) log.warn({ err: error }, 'request not served')
+    if (!REFUSALS.has(error.code)) log.warn({ err: error, ...logFieldsOf(reply.request) }, 'request not served')
     if (!reply.hasHeader('retry-after')) void reply.header('retry-after', RETRY_AFTER_SECONDS)
   } else if (status >= 500) {
-    log.error({ err: error }, 'request failed')
+    log.error({ err: error, ...logFieldsOf(reply.request) }, 'request failed')
   }
   // What went wrong inside is nobody's business outside.
   return sendProblem(reply, status, status < 500 ? error.message : undefined)

@@ -13,7 +13,12 @@ describe('api/unknown-routes', () => {
 
   const ask = async (method: InjectOptions['method'] | 'TRACE', url: string, more: InjectOptions = {}) => {
     const { statusCode, headers } = await app.inject({ ...more, method: method as 'GET', url })
-    return { status: statusCode, allow: headers.allow, type: headers['content-type'], control: headers['cache-control'] }
+    return {
+      status: statusCode,
+      allow: headers.allow,
+      type: headers['content-type'],
+      control: headers['cache-control'],
+    }
   }
   const problem = { type: 'application/problem+json; charset=utf-8', control: 'no-store' }
 

@@ -26,8 +26,8 @@ export async function answerUnknown(app: FastifyInstance, routes: readonly Route
       if (allowed.size === 0 || allowed.has(request.method)) return void sendProblem(reply, 404, 'no such route')
       void sendProblem(reply.header('allow', [...allowed].toSorted().join(', ')), 405, `not by ${request.method}`)
     })
-    // In this scope, so that the hook above belongs to nothing else.
-    scope.setNotFoundHandler()
+    // What makes this scope, and so the hook above, the one of unknown routes. Nothing gets past the hook.
+    scope.setNotFoundHandler((_request, reply) => reply)
     done()
   })
 }

@@ -56,6 +56,9 @@ export const Problem = Type.Object({
   title: Type.String(),
   status: Type.Integer(),
   detail: Type.Optional(Type.String()),
+  requestId: Type.Optional(
+    Type.String({ description: 'As in X-Request-Id and in the log; absent where caches may keep it.' }),
+  ),
 })
 
 /** What any route may answer besides its own success. */

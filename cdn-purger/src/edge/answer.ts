@@ -42,7 +42,8 @@ function isNotModified(request: IncomingMessage, object: StoredObject): boolean 
 export function answerObject(request: IncomingMessage, response: ServerResponse, given: ObjectAnswer): void {
   const { object, ageMs, label } = given
   const age = String(Math.max(0, Math.floor(ageMs / 1000)))
-  const headers = [...object.headers, 'Age', age, 'X-Cache', label, 'Via', VIA]
+  const requestId = String(request.headers['x-request-id'])
+  const headers = [...object.headers, 'Age', age, 'X-Cache', label, 'Via', VIA, 'X-Request-Id', requestId]
   if (isNotModified(request, object)) {
     response.writeHead(304, withoutFields(headers, ['Content-Type', 'Content-Encoding']))
     response.end()

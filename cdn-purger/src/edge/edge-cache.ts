@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { freshnessOf } from './freshness.ts'
@@ -33,6 +34,10 @@ interface Flight {
 /** Requests that may carry or ask for private data never touch the store. */
 const PASS_FIELDS = ['authorization', 'cookie', 'lockstep-token', 'range'] as const
 const NOT_FORWARDED = ['if-none-match', 'if-modified-since', 'if-range', 'surrogate-key', 'xkey'] as const
+/** Names a request, never an answer that others get as well. */
+const REQUEST_ID = 'x-request-id'
+const REQUEST_ID_FORM = /^[\w.~-]{1,128}$/
+const NOT_KEPT = ['Age', 'Content-Length', REQUEST_ID] as const
 const MIB = 1_048_576
 
 /** A shared HTTP cache (RFC 9111, RFC 9213) with surrogate keys. */
@@ -83,6 +88,7 @@ export class EdgeCache {
     const url = `${request.headers.host ?? ''}${request.url ?? '/'}`
     if (request.method !== 'GET' && request.method !== 'HEAD') return this.#pass(url, request, response)
     if (PASS_FIELDS.some((name) => request.headers[name] !== undefined)) return this.#pass(url, request, response)
+    if (!REQUEST_ID_FORM.test(String(request.headers[REQUEST_ID] ?? ''))) request.headers[REQUEST_ID] = randomUUID()
     if (this.#answerStored(url, request, response)) return
     this.#miss(url, request, response).catch(() => answerUnavailable(response))
   }
@@ -179,7 +185,7 @@ export class EdgeCache {
     const tags = answer.headers['surrogate-key'] === undefined ? object.tags : tagsOf(answer.headers)
     const changed = answer.rawHeaders.filter((_, index) => index % 2 === 0)
     const kept = withoutFields(object.headers, [...changed, 'Age'])
-    object.headers = [...kept, ...withoutFields(answer.rawHeaders, ['Age', 'Content-Length'])]
+    object.headers = [...kept, ...withoutFields(answer.rawHeaders, NOT_KEPT)]
     const renewed = freshnessOf(object.status, asFields(object.headers, answer.headers.age), Date.now())
     object.freshness = renewed
     object.storedMs = this.#nowMs()
@@ -197,7 +203,7 @@ export class EdgeCache {
     const object: StoredObject = {
       url,
       status: answer.status,
-      headers: withoutFields(answer.rawHeaders, ['Age', 'Content-Length']),
+      headers: withoutFields(answer.rawHeaders, NOT_KEPT),
       body: answer.body,
       etag: headers.etag,
       lastModified: headers['last-modified'],

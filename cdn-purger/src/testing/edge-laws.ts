@@ -100,6 +100,26 @@ export function registerEdgeLaws(name: string, startEdge: (origin: TestOrigin) =
       expect((await read(path)).label).toBe('HIT')
     })
 
+    test.for([
+      ['stored', 'max-age=60', 'HIT'],
+      ['revalidated', 'max-age=0', /^(?:MISS|REVALIDATED)$/],
+    ] as const)('an answer that is %s names the request it is given to, not the one that brought it', async (law) => {
+      const [, freshness, label] = law
+      const path = freshPath()
+      origin.set(path, { body: 'x', etag: '"v1"', freshness, headers: { 'x-request-id': 'of-the-origin' } })
+      const nameOf = async (name?: string) => {
+        const init = name === undefined ? {} : { headers: { 'x-request-id': name } }
+        const { headers } = await fetch(edge.url + path, init)
+        return [headers.get('x-request-id') ?? '', headers.get('x-cache') ?? ''] as const
+      }
+      expect(await nameOf('the-first')).toEqual(['the-first', 'MISS'])
+      expect(await nameOf('the-second')).toEqual(['the-second', expect.stringMatching(label)])
+      const invented = await Promise.all([nameOf(), nameOf(), nameOf('not a name'), nameOf('x'.repeat(200))])
+      expect(new Set(invented.map(([name]) => name)).size).toBe(4)
+      for (const [name] of invented) expect(name).toMatch(/^[\w.~-]{8,128}$/)
+      expect(JSON.stringify(invented)).not.toMatch(/of-the-origin|the-first|the-second/)
+    })
+
     test('a successful write through the edge invalidates its target', async () => {
       const path = freshPath()
       origin.set(path, { body: 'old' })

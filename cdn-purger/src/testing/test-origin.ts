@@ -30,7 +30,7 @@ function send(request: IncomingMessage, response: ServerResponse, page: Page): v
   const { body, tags = [], etag, freshness = 'max-age=60', headers = {}, status = 200 } = page
   const isCurrent = etag !== undefined && request.headers['if-none-match'] === etag
   if (isCurrent) {
-    response.writeHead(304, { etag, 'cdn-cache-control': 'max-age=60' })
+    response.writeHead(304, { etag, 'cdn-cache-control': 'max-age=60', ...headers })
     response.end()
     return
   }

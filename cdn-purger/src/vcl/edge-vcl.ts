@@ -52,7 +52,9 @@ ${acl(purgers)}
   return (
     head +
     PURGE_VCL.replaceAll('@TOKEN@', `std.getenv("${tokenEnv}")`) +
-    CACHE_VCL.replaceAll('@NAME@', name).replace('@DICTIONARY@', () => DICTIONARY)
+    CACHE_VCL.replaceAll('@NAME@', name)
+      .replace('@REQUEST_ID@', () => REQUEST_ID)
+      .replace('@DICTIONARY@', () => DICTIONARY)
   )
 }
 
@@ -98,8 +100,16 @@ sub vcl_synth {
 }
 `
 
+// As the API judges them (api/src/request-identity.ts): else one request would have two names.
+const REQUEST_ID = '^[A-Za-z0-9_.~-]{1,128}$'
+
 const CACHE_VCL = `
 sub vcl_recv {
+  # One name for one request, here and behind: its own where it is well formed. Two lines are no name.
+  std.collect(req.http.X-Request-Id);
+  if (req.http.X-Request-Id !~ "@REQUEST_ID@") {
+    set req.http.X-Request-Id = "@NAME@." + std.time2real(now, 0.0) + "." + req.xid;
+  }
   # Why a request goes on to the origin (RFC 9211); a hit has no reason.
   set req.http.n-fwd = "method";
   # Methods that the built-in VCL would pipe.
@@ -192,7 +202,13 @@ sub lockstep_general {
   }
 }
 
+sub vcl_synth {
+  set resp.http.X-Request-Id = req.http.X-Request-Id;
+}
+
 sub vcl_deliver {
+  # What is stored names the request that brought it.
+  set resp.http.X-Request-Id = req.http.X-Request-Id;
   if (req.method != "GET" && req.method != "HEAD" && req.method != "OPTIONS" && req.method != "TRACE"
       && resp.status >= 200 && resp.status < 400) {
     # A successful unsafe method invalidates its target (RFC 9111 4.4).
