@@ -17,7 +17,7 @@ export async function apiOpenApi(): Promise<object> {
     shop: nothing,
     recent: nothing,
     entries: defineEntries(reads),
-    modules: modulesOf({ ...tokens, cache, database: nothing, reads, log: nothing, model: nothing }),
+    modules: modulesOf({ ...tokens, cache, database: nothing, reads, log: nothing, model: nothing, degraded: nothing }),
     log: silentLogger,
     reboundMs: 1,
     trustProxy: false,

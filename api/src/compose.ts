@@ -164,6 +164,7 @@ function appOf(
 ): Promise<FastifyInstance> {
   const reads = { cache, source, ttlMs: config.ttlMs }
   const { tokenSecret, edgeTtlSeconds } = config
+  const degraded = createDegradationLog(log, systemTime)
   return buildApp({
     cache,
     log,
@@ -175,7 +176,7 @@ function appOf(
     shop: shopWrites(database),
     recent: shopReads(database),
     entries: defineEntries({ ...reads, source: mapSource(reads.source, shopReads) }),
-    modules: modulesOf({ cache, database, reads, tokenSecret, edgeTtlSeconds, log: queue, model }),
+    modules: modulesOf({ cache, database, reads, tokenSecret, edgeTtlSeconds, log: queue, model, degraded }),
     tokenSecret: config.tokenSecret,
     edgeTtlSeconds: config.edgeTtlSeconds,
     reboundMs: config.reboundMs,

@@ -1,6 +1,7 @@
 import type { Cache } from '@lockstep/cache'
 import type { FastifyInstance } from 'fastify'
 import type { Database, Sql } from './database.ts'
+import type { DegradationLog } from './degradation-log.ts'
 import type { CachedReads } from './entries.ts'
 import type { TokenDeps } from './tokens.ts'
 
@@ -13,4 +14,6 @@ export interface ModuleDeps extends TokenDeps {
   readonly database: Database
   /** Reads through the cache, from a replica where one is fresh enough. */
   readonly reads: CachedReads<Sql>
+  /** Takes what went wrong behind an answer. */
+  readonly degraded: DegradationLog
 }

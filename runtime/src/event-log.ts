@@ -1,15 +1,21 @@
+/** What travels with a record beside its value: texts by name, few and short. */
+export type RecordHeaders = Readonly<Record<string, string>>
+
 /** A record to append; without `partition` the key chooses it (murmur2), so one key keeps its order. */
 export interface LogRecord {
   /** Text, or its UTF-8 bytes. */
   readonly key: string | Buffer | null
   readonly value: Buffer
   readonly partition?: number | undefined
+  readonly headers?: RecordHeaders | undefined
 }
 
 export interface ReceivedRecord {
   readonly offset: bigint
   readonly key: string | null
   readonly value: Buffer
+  /** Absent where the record has none. */
+  readonly headers?: RecordHeaders | undefined
 }
 
 /** Consecutive records of one partition. `records` may be empty when the log skipped records that it does not keep. */

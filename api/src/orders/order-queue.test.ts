@@ -1,5 +1,5 @@
 import { FakeTime, settle } from '@lockstep/runtime/testing'
-import type { LogRecord } from '@lockstep/runtime'
+import { silentLogger, type LogRecord } from '@lockstep/runtime'
 import { decodeEvent, type DeadLetter } from '@lockstep/schemas'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { fail } from '../errors.ts'
@@ -48,6 +48,7 @@ describe('api/order-queue', () => {
       decided: (outcome) => outcomes.push(outcome),
       retried: () => undefined,
       buried: () => undefined,
+      logger: silentLogger,
     })
 
   /** Handles a batch to its end, letting as much time pass as that takes. */

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { EventLog } from '@lockstep/runtime'
+import { traceFieldsOf, type EventLog } from '@lockstep/runtime'
 import { Type, type Static } from 'typebox'
 import { customerOf } from '../editor.ts'
 import type { ModuleDeps, ShopModule } from '../modules.ts'
 import { sendProblem } from '../problem.ts'
+import { logFieldsOf, traceOf } from '../request-identity.ts'
 import { id, NoQuery, PROBLEMS } from '../routes/schemas.ts'
 import { sendOrders } from './order-queue.ts'
 import { orderOfCustomer, placeOrder } from './orders.ts'
@@ -34,7 +35,7 @@ const OrderHeaders = Type.Object({ 'idempotency-key': Type.String({ pattern: '^[
  * order it is refused. A log that is away delays the order, because a worker sends again what has waited too long.
  */
 export function orderRoutes(deps: ModuleDeps & { readonly log: EventLog }): ShopModule {
-  const { database, log } = deps
+  const { database, log, degraded } = deps
   return (app) => {
     app.post<{ Body: Static<typeof NewOrderBody>; Headers: Static<typeof OrderHeaders> }>(
       '/orders',
@@ -62,7 +63,9 @@ export function orderRoutes(deps: ModuleDeps & { readonly log: EventLog }): Shop
           return sendProblem(reply, 422, 'this Idempotency-Key was used for another order: choose a new one')
         // Nobody waits for it: what is lost on the way is sent again by the relay.
         if (placed.kind === 'placed')
-          void sendOrders(log, [placed.order.id]).catch((error: unknown) => request.log.warn(error))
+          sendOrders(log, [placed.order.id], traceFieldsOf(traceOf(request))).catch((error: unknown) =>
+            degraded(error, 'sending an order', logFieldsOf(request)),
+          )
         else void reply.header('idempotency-replayed', 'true')
         return reply.code(202).header('location', `/orders/${placed.order.id}`).send(placed.order)
       },

@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox'
 import type { ModuleDeps, ShopModule } from '../modules.ts'
 import { sendMissing, sendProblem } from '../problem.ts'
+import { logFieldsOf } from '../request-identity.ts'
 import { id, IdParams, NoQuery, priceCents, PROBLEMS } from '../routes/schemas.ts'
 import { handToken } from '../tokens.ts'
 import { definePrices, setPrice } from './prices.ts'
@@ -46,7 +47,7 @@ export function priceRoutes(deps: ModuleDeps): ShopModule {
           return { items: (await prices.write(productId, () => Promise.resolve(stamp))) ?? [written.row] }
         } catch (error) {
           // It is committed, and the log fences it: only the refill is lost.
-          request.log.warn(error)
+          deps.degraded(error, 'writing prices through', logFieldsOf(request))
           return { items: [written.row] }
         }
       },

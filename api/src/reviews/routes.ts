@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox'
 import type { ModuleDeps, ShopModule } from '../modules.ts'
 import { sendMissing, sendProblem } from '../problem.ts'
+import { logFieldsOf } from '../request-identity.ts'
 import { IdParams, NoQuery, PROBLEMS, text } from '../routes/schemas.ts'
 import { handToken } from '../tokens.ts'
 import { addReview, defineReviews } from './reviews.ts'
@@ -22,7 +23,7 @@ const ReviewPageBody = Type.Object({
  * brings the same fence again, and the one of every writer that bypasses this route.
  */
 export function reviewRoutes(deps: ModuleDeps): ShopModule {
-  const { database } = deps
+  const { database, degraded } = deps
   const reviews = defineReviews(deps.reads)
   return (app) => {
     app.get<{ Params: Static<typeof IdParams> }>(
@@ -49,7 +50,8 @@ export function reviewRoutes(deps: ModuleDeps): ShopModule {
         if (!written) return sendProblem(reply, 404, `no product ${id}`)
         const stamp = handToken(deps, reply, written.clock)
         // A Redis that is away costs the others the time until the log brings the fence; the own process has it already.
-        if (stamp) await reviews.invalidate(id, stamp).catch((error: unknown) => request.log.warn(error))
+        const failed = (error: unknown): void => degraded(error, 'fencing reviews', logFieldsOf(request))
+        if (stamp) await reviews.invalidate(id, stamp).catch(failed)
         return reply.code(201).send(written.row)
       },
     )

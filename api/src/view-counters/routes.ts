@@ -1,9 +1,10 @@
-import { withTimeout, type EventLog } from '@lockstep/runtime'
+import { traceFieldsOf, withTimeout, type EventLog } from '@lockstep/runtime'
 import { Type, type Static } from 'typebox'
 import { defineRead } from '../entries.ts'
 import { fail } from '../errors.ts'
 import type { ModuleDeps, ShopModule } from '../modules.ts'
 import { sendMissing } from '../problem.ts'
+import { traceOf } from '../request-identity.ts'
 import { IdParams, NoQuery, PROBLEMS } from '../routes/schemas.ts'
 import { acceptView } from './views.ts'
 
@@ -50,7 +51,8 @@ export function viewRoutes(deps: ModuleDeps & { readonly log: EventLog }): ShopM
         schema: { params: IdParams, querystring: NoQuery, response: { 202: AcceptedBody, ...PROBLEMS } },
       },
       async (request, reply) => {
-        await withinReason(() => acceptView(deps.log, request.params.id))
+        const trace = traceFieldsOf(traceOf(request))
+        await withinReason(() => acceptView(deps.log, request.params.id, trace))
         return reply.code(202).send({ accepted: true })
       },
     )

@@ -1,5 +1,6 @@
 import { retry, type EventLog, type LogBatch, type ReceivedRecord, type TimeSource } from '@lockstep/runtime'
 import { bury, type Poison } from '../worker/dead-letters.ts'
+import { recordFields } from '../worker/record-fields.ts'
 import { productOfView } from './views.ts'
 
 /** Views of one partition, in order of their offsets. */
@@ -28,7 +29,8 @@ export interface ViewCountersDeps {
   readonly time: TimeSource
   readonly random: () => number
   readonly counted: (views: number) => void
-  readonly buried: (code: string) => void
+  /** `about`: what the log says of the record. */
+  readonly buried: (code: string, about: object) => void
   readonly failed: (error: unknown) => void
 }
 
@@ -54,7 +56,7 @@ export class ViewCounters {
         const { views, poison } = await this.#judge(batch.records)
         await bury(log, batch, poison)
         counted(await store.add({ partition: batch.partition, next: batch.nextOffset, views }))
-        for (const { code } of poison) buried(code)
+        for (const { code, record } of poison) buried(code, recordFields(batch, record))
       },
       { policy: { ...RETRY, random }, signal, sleep: (ms, abort) => time.sleep(ms, abort), onRetry: failed },
     )

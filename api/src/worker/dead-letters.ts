@@ -10,7 +10,7 @@ export interface Poison {
 }
 
 /**
- * Puts records aside with their reason and their own bytes. Called before the batch that held them counts as done: a crash
+ * Puts records aside with their reason, their own bytes and headers. Called before the batch that held them counts as done: a crash
  * between puts them aside twice, never not at all.
  */
 export async function bury(log: Pick<EventLog, 'produce'>, batch: LogBatch, poison: readonly Poison[]): Promise<void> {
@@ -20,6 +20,7 @@ export async function bury(log: Pick<EventLog, 'produce'>, batch: LogBatch, pois
     SHOP_TOPICS.deadLetters,
     poison.map(({ record, code, message }) => ({
       key: record.key,
+      headers: record.headers,
       value: encodeEvent({
         kind: 'dead-letter',
         code,

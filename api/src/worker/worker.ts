@@ -12,7 +12,7 @@ import { openDatabase } from '../adapters/pg-database.ts'
 import { readContent } from '../bestsellers/model-sql.ts'
 import { Projector } from '../bestsellers/projector.ts'
 import type { Database } from '../database.ts'
-import { createDegradationLog } from '../degradation-log.ts'
+import { createDegradationLog, type DegradationLog } from '../degradation-log.ts'
 import { OrderQueue } from '../orders/order-queue.ts'
 import { OrderRelay } from '../orders/order-relay.ts'
 import { decideOrder, failOrder } from '../orders/orders.ts'
@@ -45,7 +45,8 @@ interface Parts {
   readonly database: Database
   readonly log: EventLog
   readonly metrics: WorkerMetrics
-  readonly degraded: (error: unknown, doing: string) => void
+  readonly logger: Logger
+  readonly degraded: DegradationLog
   readonly logName: string
 }
 
@@ -64,7 +65,7 @@ export async function startWorker(
   const database = openDatabase(pool)
   const metrics = createWorkerMetrics(deps.metrics)
   const degraded = createDegradationLog(logger, systemTime)
-  const parts = { database, log, metrics, degraded, logName: deps.logName ?? 'kafka' }
+  const parts = { database, log, metrics, logger, degraded, logName: deps.logName ?? 'kafka' }
   const subscriptions: Subscription[] = []
   const stops: (() => Promise<void> | void)[] = [() => database.close()]
   let stopping: Promise<void> | undefined
@@ -111,14 +112,23 @@ export async function startWorker(
   }
 }
 
-function viewsHandler({ database, log, metrics, degraded, logName }: Parts): BatchHandler {
+/** Counts what was put aside, and tells it with the trace of the request that it came from. */
+function burialOf({ metrics, degraded }: Parts, topic: string): (code: string, about: object) => void {
+  return (code, about) => {
+    metrics.buried(code)
+    degraded({ code }, `a record of ${topic}`, about)
+  }
+}
+
+function viewsHandler(parts: Parts): BatchHandler {
+  const { database, log, metrics, degraded, logName } = parts
   const counters = new ViewCounters({
     store: pgViewStore(database, `view-counters@${logName}`),
     log,
     time: systemTime,
     random: Math.random,
     counted: metrics.views,
-    buried: metrics.buried,
+    buried: burialOf(parts, SHOP_TOPICS.views),
     failed(error) {
       metrics.retried('views')
       degraded(error, 'counting views')
@@ -127,17 +137,19 @@ function viewsHandler({ database, log, metrics, degraded, logName }: Parts): Bat
   return (batch, signal) => counters.handle(batch, signal)
 }
 
-function ordersHandler({ database, log, metrics, degraded }: Parts): BatchHandler {
+function ordersHandler(parts: Parts): BatchHandler {
+  const { database, log, metrics, logger, degraded } = parts
   const queue = new OrderQueue({
     desk: { decide: (id) => decideOrder(database, id), giveUp: (id, reason) => failOrder(database, id, reason) },
     log,
     time: systemTime,
     random: Math.random,
     decided: metrics.order,
-    buried: metrics.buried,
-    retried(error) {
+    buried: burialOf(parts, SHOP_TOPICS.orders),
+    logger,
+    retried(error, about) {
       metrics.retried('orders')
-      degraded(error, 'deciding orders')
+      degraded(error, 'deciding orders', about)
     },
   })
   return (batch, signal) => queue.handle(batch, signal)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
-import type { BatchHandler, ReceivedRecord, Subscription } from '../event-log.ts'
+import type { Consumer, EachBatchPayload, IHeaders, KafkaMessage } from 'kafkajs'
+import type { BatchHandler, ReceivedRecord, RecordHeaders, Subscription } from '../event-log.ts'
 import { logError, reasonOf } from './errors.ts'
 import type { KafkaAdmin } from './kafka-admin.ts'
 import { createClient, type KafkaConnection } from './kafka-client.ts'
@@ -257,6 +257,15 @@ class KafkaMember {
   }
 }
 
-function receivedRecord({ offset, key, value }: KafkaMessage): ReceivedRecord {
-  return { offset: BigInt(offset), key: key?.toString() ?? null, value: value ?? Buffer.alloc(0) }
+function receivedRecord({ offset, key, value, headers }: KafkaMessage): ReceivedRecord {
+  const record = { offset: BigInt(offset), key: key?.toString() ?? null, value: value ?? Buffer.alloc(0) }
+  // Most records have none, and no need of an object for them.
+  for (const _name in headers) return { ...record, headers: textsOf(headers) }
+  return record
+}
+
+/** Of a name that comes twice, the last one counts. */
+function textsOf(headers: IHeaders): RecordHeaders {
+  const texts = Object.entries(headers).map(([name, value]) => [name, String([value].flat().at(-1) ?? '')])
+  return Object.fromEntries(texts) as RecordHeaders
 }

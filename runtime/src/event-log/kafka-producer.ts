@@ -3,7 +3,7 @@ import { logError, reasonOf } from './errors.ts'
 import type { KafkaConnection } from './kafka-client.ts'
 import { keyBytesOf, type Partitioner } from './partitioner.ts'
 import { ProduceClient, type PartitionBatch } from './produce-client.ts'
-import { RECORD_OVERHEAD, RecordBatch } from './record-batch.ts'
+import { encodeHeaders, RECORD_OVERHEAD, RecordBatch } from './record-batch.ts'
 
 // Below the broker's default max.message.bytes of 1 MiB with room for headers.
 const MAX_SEND_BYTES = 900 * 1024
@@ -149,14 +149,16 @@ export class KafkaProducer {
   }
 }
 
-function bytesOf({ key, value }: LogRecord): number {
+function bytesOf({ key, value, headers }: LogRecord): number {
   const keyBytes = typeof key === 'string' ? Buffer.byteLength(key) : (key?.length ?? 0)
-  return value.length + keyBytes + RECORD_OVERHEAD
+  const headerBytes = headers === undefined ? 0 : encodeHeaders(headers).length
+  return value.length + keyBytes + headerBytes + RECORD_OVERHEAD
 }
 
 // A text takes three bytes per unit at most: most records need no count.
 const isOversize = (record: LogRecord): boolean =>
-  record.value.length + 3 * (record.key?.length ?? 0) + RECORD_OVERHEAD > MAX_SEND_BYTES &&
+  (record.headers !== undefined ||
+    record.value.length + 3 * (record.key?.length ?? 0) + RECORD_OVERHEAD > MAX_SEND_BYTES) &&
   bytesOf(record) > MAX_SEND_BYTES
 
 /** Encodes records of a call while there is room in the request. */
@@ -164,9 +166,10 @@ function fill(call: Call, { partitioner, batches }: Target, room: { bytes: numbe
   for (; call.sent < call.records.length; call.sent++) {
     const record = call.records[call.sent]!
     const key = keyBytesOf(record.key)
-    const bytes = record.value.length + (key?.length ?? 0) + RECORD_OVERHEAD
+    const headers = record.headers === undefined ? undefined : encodeHeaders(record.headers)
+    const bytes = record.value.length + (key?.length ?? 0) + (headers?.length ?? 0) + RECORD_OVERHEAD
     if (room.records === 0 || bytes > room.bytes) return
-    batches[partitioner.choose(record, key)]?.batch.append(key, record.value)
+    batches[partitioner.choose(record, key)]?.batch.append(key, record.value, headers)
     room.bytes -= bytes
     room.records -= 1
   }

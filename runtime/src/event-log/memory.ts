@@ -93,7 +93,7 @@ class MemoryTopic {
     const touched = new Set<number>()
     for (const record of records) {
       const partition = this.#partitioner.choose(record)
-      this.#logs[partition]?.append(record.key?.toString() ?? null, record.value)
+      this.#logs[partition]?.append(record)
       touched.add(partition)
     }
     for (const group of this.#allGroups()) for (const partition of touched) group.wake(partition)

@@ -1,4 +1,4 @@
-import type { ReceivedRecord } from '../event-log.ts'
+import type { LogRecord, ReceivedRecord } from '../event-log.ts'
 
 // Below this many dropped slots, moving the array costs more than it frees.
 const COMPACT_AT = 1024
@@ -19,8 +19,9 @@ export class PartitionLog {
     return this.#base + BigInt(this.#records.length - this.#head)
   }
 
-  append(key: string | null, value: Buffer): void {
-    this.#records.push({ offset: this.end, key, value })
+  append({ key, value, headers }: LogRecord): void {
+    const record = { offset: this.end, key: key?.toString() ?? null, value }
+    this.#records.push(headers === undefined ? record : { ...record, headers })
   }
 
   /** Reads up to `limit` records from `offset`, which lies between `base` and `end`. */

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { crc32c } from './crc32c.ts'
-import { RecordBatch } from './record-batch.ts'
+import { encodeHeaders, RecordBatch } from './record-batch.ts'
 
 // The decoder of the client that reads our topics.
 const require = createRequire(import.meta.url)
@@ -13,13 +13,20 @@ const decodeBatch = require('kafkajs/src/protocol/recordBatch/v0/decoder') as (d
   readonly producerEpoch: number
   readonly lastOffsetDelta: number
   readonly firstTimestamp: string
-  readonly records: readonly { readonly key: Buffer | null; readonly value: Buffer; readonly offset: string }[]
+  readonly records: readonly {
+    readonly key: Buffer | null
+    readonly value: Buffer
+    readonly offset: string
+    readonly headers: Readonly<Record<string, Buffer>>
+  }[]
 }>
 const theirCrc = require('kafkajs/src/protocol/recordBatch/crc32C') as (bytes: Buffer) => number
 
 const stamp = { producerId: 7n, producerEpoch: 3, sequence: 41 }
 const keys = fc.option(fc.uint8Array({ maxLength: 200 }), { nil: null })
-const records = fc.array(fc.tuple(keys, fc.uint8Array({ maxLength: 20_000 })), { minLength: 1, maxLength: 40 })
+const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100 })
+const headers = fc.option(fc.dictionary(text, text, { maxKeys: 3, noNullPrototype: true }), { nil: undefined })
+const records = fc.array(fc.tuple(keys, fc.uint8Array({ maxLength: 20_000 }), headers), { minLength: 1, maxLength: 40 })
 
 describe('runtime/event-log/record-batch', () => {
   test('the checksum is Castagnoli’s', () => {
@@ -37,7 +44,7 @@ describe('runtime/event-log/record-batch', () => {
     await fc.assert(
       fc.asyncProperty(records, async (list) => {
         batch.reset()
-        for (const [key, value] of list) batch.append(key, value)
+        for (const [key, value, named] of list) batch.append(key, value, named && encodeHeaders(named))
         const bytes = batch.finish(stamp, 1_763_727_877_000)
         expect(bytes.readInt32BE(8)).toBe(bytes.length - 12)
         expect(bytes.readUInt32BE(17)).toBe(theirCrc(bytes.subarray(21)))
@@ -49,11 +56,12 @@ describe('runtime/event-log/record-batch', () => {
           lastOffsetDelta: list.length - 1,
         })
         expect(read.firstTimestamp).toBe('1763727877000')
-        const seen = read.records.map(({ key, value }) => [
+        const seen = read.records.map(({ key, value, headers: named }) => [
           key === null ? null : new Uint8Array(key),
           new Uint8Array(value),
+          Object.entries(named).map(([name, bytes]) => [name, bytes.toString()]),
         ])
-        expect(seen).toEqual(list.map(([key, value]) => [key, value]))
+        expect(seen).toEqual(list.map(([key, value, named = {}]) => [key, value, Object.entries(named)]))
         expect(read.records.map(({ offset }) => Number(offset))).toEqual(list.map((_each, index) => index))
       }),
       { numRuns: 50 },

@@ -1,3 +1,4 @@
+import type { RecordHeaders } from '../event-log.ts'
 import { crc32c } from './crc32c.ts'
 
 const MAGIC = 2
@@ -14,7 +15,7 @@ const EPOCH_AT = 51
 const SEQUENCE_AT = 53
 const COUNT_AT = 57
 const HEAD_BYTES = 61
-/** Bytes that a record takes besides key and value, at most: four varints of 5 bytes, attributes, time, headers. */
+/** Bytes that a record takes besides key, value and headers, at most: four varints of 5 bytes, attributes, time, no header. */
 export const RECORD_OVERHEAD = 23
 const INITIAL_BYTES = 16 * 1024
 
@@ -23,6 +24,21 @@ export interface ProducerStamp {
   readonly producerId: bigint
   readonly producerEpoch: number
   readonly sequence: number
+}
+
+const NO_HEADERS = Uint8Array.of(0)
+
+/** Encodes the headers of one record: their number, then name and value of each. */
+export function encodeHeaders(headers: RecordHeaders): Uint8Array {
+  const texts = Object.entries(headers).flat()
+  const parts = texts.flatMap((text) => [lengthOf(Buffer.byteLength(text)), Buffer.from(text)])
+  return Buffer.concat([lengthOf(texts.length / 2), ...parts])
+}
+
+function lengthOf(length: number): Uint8Array {
+  const bytes = Buffer.alloc(varintBytes(length << 1))
+  writeVarint(bytes, 0, length << 1)
+  return bytes
 }
 
 /** One record batch of one partition, encoded as records come. Used again after `reset`. */
@@ -35,16 +51,17 @@ export class RecordBatch {
     return this.#count
   }
 
-  /** Encodes one record behind the others; its time is that of the batch. */
-  append(key: Uint8Array | null, value: Uint8Array): void {
+  /** Encodes one record behind the others; its time is that of the batch. `headers` are as `encodeHeaders` wrote them. */
+  append(key: Uint8Array | null, value: Uint8Array, headers: Uint8Array = NO_HEADERS): void {
     const keyBytes = key === null ? 0 : key.length
     const delta = this.#count++
     const body =
-      3 + // attributes, time delta and number of headers
+      2 + // attributes and time delta
       varintBytes(delta << 1) +
       (key === null ? 1 : varintBytes(keyBytes << 1) + keyBytes) +
       varintBytes(value.length << 1) +
-      value.length
+      value.length +
+      headers.length
     this.#reserve(body + 5)
     const bytes = this.#bytes
     let at = writeVarint(bytes, this.#end, body << 1)
@@ -57,8 +74,7 @@ export class RecordBatch {
       at = copy(key, bytes, writeVarint(bytes, at, keyBytes << 1))
     }
     at = copy(value, bytes, writeVarint(bytes, at, value.length << 1))
-    bytes[at++] = 0
-    this.#end = at
+    this.#end = copy(headers, bytes, at)
   }
 
   /** The whole batch as it goes over the wire; valid until `reset`. */

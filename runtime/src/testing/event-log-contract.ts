@@ -100,6 +100,18 @@ export function registerEventLogContract(
       }
     })
 
+    test('headers arrive as they were sent, and with no other record', async () => {
+      const { consume, produce } = await start(1)
+      const seen = new Collector()
+      await consume('g', seen)
+      const headers = { traceparent: '00-ab-cd-01', tracestate: '', größe: '£'.repeat(300) }
+      await produce({ ...record('a'), headers }, record('b'), { ...record('c'), headers: {} })
+      await until(() => seen.all.length === 3)
+      const received = seen.batches.flatMap(({ records }) => records)
+      expect(received.map((each) => each.headers ?? {})).toEqual([headers, {}, {}])
+      expect(received[1]).not.toHaveProperty('headers')
+    })
+
     test('an explicit partition decides, and partitionCount tells how many there are', async () => {
       const { consume, produce, log, topic } = await start(3)
       const seen = new Collector()
