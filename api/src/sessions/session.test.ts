@@ -1,9 +1,11 @@
+import { createHmac } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { describe, expect, test } from 'vitest'
 import { createJwtSessions, type JwtSessionOptions } from '../adapters/jwt-sessions.ts'
 import { hashPassword, isPassword } from './password.ts'
 
 const SECRET = 'a-secret-of-the-tests-of-32-bytes'
+const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 const anna = { subject: 'anna', role: 'customer' } as const
 
 function sessionsOf(options: Partial<JwtSessionOptions> = {}) {
@@ -46,7 +48,13 @@ describe('api/sessions', () => {
         .setAudience('shop-shop')
     const sign = (jwt: SignJWT, secret = SECRET) =>
       jwt.setExpirationTime(new Date('2026-11-21T13:00:00Z')).sign(key(secret))
-    const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const unsigned = { alg: 'none', typ: 'JWT' }
+    const claims = { sub: 'anna', role: 'admin', iss: 'shop', aud: 'shop-shop', exp: 9_999_999_999 }
+    const signed = (...parts: unknown[]) => {
+      const text = parts.map(encode).join('.')
+      return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`
+    }
 
     test('the base of these cases is a valid one', async () => {
       expect(await sessions.verify(await sign(base()))).toEqual({ subject: 'anna', role: 'admin' })
@@ -67,11 +75,20 @@ describe('api/sessions', () => {
           ),
       ],
       ['another algorithm', () => sign(base('HS512'))],
+      ['no signature', () => `${encode(unsigned)}.${encode(claims)}.`],
       [
-        'no signature',
-        () =>
-          `${encode({ alg: 'none', typ: 'JWT' })}.${encode({ sub: 'anna', role: 'admin', iss: 'shop', aud: 'shop-shop', exp: 9_999_999_999 })}.`,
+        'another text of the same signature',
+        async () => {
+          const token = await sign(base())
+          // The last letter of 43 has two bits that no byte takes.
+          const last = LETTERS.indexOf(token.at(-1) ?? '')
+          return token.slice(0, -1) + LETTERS.charAt(last ^ 1)
+        },
       ],
+      ['a fourth part', async () => `${await sign(base())}.more`],
+      ['claims that are no object', () => signed({ alg: 'HS256', typ: 'JWT' }, 'admin')],
+      ['another header, signed as ours', () => signed(unsigned, claims)],
+      ['no end', () => base().sign(key())],
       ['no token', () => 'anna'],
       ['nothing', () => ''],
     ])('%s', async (_what, make) => {
