@@ -17,6 +17,18 @@ describe('cache/batch', () => {
     expect(asked).toEqual([['a', 'none', 'b'], ['c']])
   })
 
+  test('what the callbacks of several sockets ask in one turn is one question', async () => {
+    const asked: (readonly string[])[] = []
+    const batch = new Batch<string, string>(128, (keys) => {
+      asked.push(keys)
+      return Promise.resolve(keys)
+    })
+    // As callbacks of sockets: what is left for the next tick runs between them.
+    const answers = ['a', 'b', 'c'].map((key) => new Promise((resolve) => setImmediate(() => resolve(batch.ask(key)))))
+    expect(await Promise.all(answers)).toEqual(['a', 'b', 'c'])
+    expect(asked).toEqual([['a', 'b', 'c']])
+  })
+
   test('a question is bounded, so that one reply stays short', async () => {
     const sizes: number[] = []
     const batch = new Batch<string, string | null>(128, (keys) => {

@@ -1,3 +1,5 @@
+import { atTurnEnd } from './turn-end.ts'
+
 interface Asked<Question, Answer> {
   readonly question: Question
   readonly resolve: (answer: Answer) => void
@@ -28,7 +30,7 @@ export class Batch<Question, Answer> {
   ask(question: Question): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const gathered = this.#gathered
-      if (gathered.length === 0) process.nextTick(this.#send)
+      if (gathered.length === 0) atTurnEnd(this.#send)
       gathered.push({ question, resolve, reject })
       if (gathered.length >= this.#most) this.#send()
     })

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { CacheError } from '../errors.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
+import { atTurnEnd } from './turn-end.ts'
 
 /** A Redis command as words. */
 export type Command = readonly [name: string, ...args: (string | number)[]]
@@ -36,7 +37,7 @@ export function send(redis: Redis, [name, ...args]: Command): Promise<unknown> {
   const stream = streamOf(redis)
   if (stream?.writableCorked === 0) {
     stream.cork()
-    setImmediate(() => stream.uncork())
+    atTurnEnd(() => stream.uncork())
   }
   return redis.call(name, ...args)
 }
