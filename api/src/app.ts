@@ -36,8 +36,8 @@ export interface AppOptions extends WriteDeps, PressureLimits {
   readonly sessions: Sessions
   /** Nobody can log in here without; sessions from elsewhere count all the same. */
   readonly login?: Omit<LoginDeps, 'sessions'> | undefined
-  /** Throws where the database has no turn in time for anything but loads. */
-  readonly checkTurn?: (() => void) | undefined
+  /** Tells whether the database has a turn in time for what is no load. */
+  readonly admits?: (() => boolean) | undefined
   /** Nobody is limited without. */
   readonly limits?: Limits | undefined
 }
@@ -79,7 +79,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await refuseUnderPressure(app, options)
   const routes = recordRoutes(app)
   if (options.limits) limitRoutes(app, options.limits)
-  if (options.checkTurn) checkDatabaseTurn(app, options.checkTurn)
+  if (options.admits) checkDatabaseTurn(app, options.admits)
   guardRoutes(app, options.sessions)
   app.get('/openapi.json', { schema: { querystring: NoQuery } }, () => openApiOf(routes))
   if (options.login) loginRoutes(app, { ...options.login, sessions: options.sessions })

@@ -172,7 +172,7 @@ function appOf(
     sessions,
     login,
     requests: observer.requests,
-    checkTurn: () => database.check(),
+    admits: () => database.admits(),
     shop: shopWrites(database),
     recent: shopReads(database),
     entries: defineEntries({ ...reads, source: mapSource(reads.source, shopReads) }),

@@ -8,8 +8,8 @@ export interface Sql {
 
 /** The shop's primary. @throws LockstepError LOCKSTEP_API_DATABASE_BUSY where a turn would not come in time. */
 export interface Database extends Sql {
-  /** Throws what a statement would be refused with now. */
-  check(): void
+  /** Tells whether a statement would have a turn in time now; one that would not counts as refused. */
+  admits(): boolean
   /** For what the cache loads, which it has admitted already. */
   readonly loads: Sql
   /** One statement, then a snapshot that sees it; null where it returned no row. */

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { dispositionOf, type Logger } from '@lockstep/runtime'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import { refuse, RETRY_AFTER_SECONDS } from './protection/refusal.ts'
 import { logFieldsOf, REQUEST_ID } from './request-identity.ts'
 
 /** The body of a problem (RFC 9457). */
@@ -25,9 +26,6 @@ export function sendMissing(reply: FastifyReply, detail: string): FastifyReply {
   return reply.code(404).type('application/problem+json').send(problemOf(404, detail))
 }
 
-/** Long enough for a burst to drain or a connection to come back, short enough not to be noticed. */
-export const RETRY_AFTER_SECONDS = 1
-
 /** Fastify's own errors say their status; ours say whether trying again helps. */
 function statusOf(error: FastifyError): number {
   if (error.statusCode !== undefined && error.statusCode >= 400) return error.statusCode
@@ -38,14 +36,14 @@ function statusOf(error: FastifyError): number {
   return canRetry ? 503 : 500
 }
 
+// Refusing under load is counted, not logged: each line would add to the load.
 const REFUSALS: ReadonlySet<string> = new Set(['LOCKSTEP_CACHE_OVERLOADED', 'LOCKSTEP_API_DATABASE_BUSY'])
 
 /** Answers a failed request; the error is logged here and nowhere else. */
 export function answerFailure(log: Logger, error: FastifyError, reply: FastifyReply): FastifyReply {
   const status = statusOf(error)
   if (status === 503) {
-    // Refusing under load is counted, not logged: each line would add to the load.
-    if (!REFUSALS.has(error.code)) log.warn({ err: error, ...logFieldsOf(reply.request) }, 'request not served')
+    log.warn({ err: error, ...logFieldsOf(reply.request) }, 'request not served')
     if (!reply.hasHeader('retry-after')) void reply.header('retry-after', RETRY_AFTER_SECONDS)
   } else if (status >= 500) {
     log.error({ err: error, ...logFieldsOf(reply.request) }, 'request failed')
@@ -56,5 +54,7 @@ export function answerFailure(log: Logger, error: FastifyError, reply: FastifyRe
 
 /** Makes every error of the application a problem. */
 export function handleProblems(app: FastifyInstance, log: Logger): void {
-  app.setErrorHandler((error: FastifyError, _request, reply) => answerFailure(log, error, reply))
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    REFUSALS.has(error.code) ? refuse(request, reply) : answerFailure(log, error, reply),
+  )
 }

@@ -83,9 +83,16 @@ export class Admission {
     }
   }
 
-  /** Throws the refusal if `run` would; for whoever wants to know before other work is done. */
+  /** Tells whether `run` would not refuse now, before other work is done; where it would, that counts as a refusal. */
+  admits(): boolean {
+    if (!this.isFull) return true
+    this.#refused += 1
+    return false
+  }
+
+  /** Throws the refusal if `run` would. */
   check(): void {
-    if (this.isFull) throw this.#refuse()
+    if (!this.admits()) throw this.#options.refusal
   }
 
   #refuse(): Error {

@@ -98,7 +98,7 @@ export function openDatabase(options: PoolOptions): Database {
   const lendInTurn = lendFrom(pool, options, gate)
   return {
     ...sqlBy(lendInTurn),
-    check: () => gate?.check(),
+    admits: () => gate?.admits() ?? true,
     loads: sqlBy(lend),
     write: (text, values) =>
       lendInTurn(async (client) => {

@@ -1,4 +1,5 @@
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { refuse } from './refusal.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -13,18 +14,14 @@ function asksDatabase({ url, method, config }: RouteOptions): boolean {
 
 /**
  * Turns away at once who would get no turn at the database: before sessions are verified and bodies parsed, so that ten times
- * of what it can do leaves the process the time to do it. Reads that a layer may answer go on. `check` throws the refusal.
+ * of what it can do leaves the process the time to do it. Reads that a layer may answer go on.
  */
-export function checkDatabaseTurn(app: FastifyInstance, check: () => void): void {
+export function checkDatabaseTurn(app: FastifyInstance, admits: () => boolean): void {
   app.addHook('onRoute', (route) => {
     if (!asksDatabase(route)) return
-    const judge = (_request: unknown, _reply: unknown, goOn: (error?: Error) => void): void => {
-      try {
-        check()
-      } catch (error) {
-        return goOn(error as Error)
-      }
-      goOn()
+    const judge = (request: FastifyRequest, reply: FastifyReply, goOn: () => void): void => {
+      if (admits()) goOn()
+      else refuse(request, reply)
     }
     route.onRequest = [...[route.onRequest ?? []].flat(), judge]
   })

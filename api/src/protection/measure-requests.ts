@@ -1,10 +1,12 @@
 import type { Histogram } from '@lockstep/runtime'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Monotonic ms; 0 where nobody measures. */
     arrivedAt: number
+    /** Counts the answer, for who sends it past `onSend`; absent where nobody measures. */
+    noteAnswer?(statusCode: number): void
   }
 }
 
@@ -21,13 +23,16 @@ export function measureRequests(app: FastifyInstance, requests: Histogram): void
     request.arrivedAt = performance.now()
     done()
   })
-  app.addHook('onSend', (request, reply, payload, done) => {
-    const route = request.routeOptions.url ?? 'unmatched'
+  app.decorateRequest('noteAnswer', function (this: FastifyRequest, statusCode: number) {
+    const route = this.routeOptions.url ?? 'unmatched'
     let byClass = routes.get(route)
     if (byClass === undefined) routes.set(route, (byClass = []))
-    const statusClass = Math.floor(reply.statusCode / 100)
+    const statusClass = Math.floor(statusCode / 100)
     const observe = (byClass[statusClass] ??= requests.with({ route, status_class: `${statusClass}xx` }))
-    observe((performance.now() - request.arrivedAt) / 1_000)
+    observe((performance.now() - this.arrivedAt) / 1_000)
+  })
+  app.addHook('onSend', (request, reply, payload, done) => {
+    request.noteAnswer?.(reply.statusCode)
     done(null, payload)
   })
 }

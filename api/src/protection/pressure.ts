@@ -1,6 +1,6 @@
 import underPressure from '@fastify/under-pressure'
 import type { FastifyInstance } from 'fastify'
-import { RETRY_AFTER_SECONDS, sendProblem } from '../problem.ts'
+import { refuse } from './refusal.ts'
 
 /** When a process refuses everything. */
 export interface PressureLimits {
@@ -23,8 +23,8 @@ export async function refuseUnderPressure(app: FastifyInstance, limits: Pressure
     })
     isUnderPressure = () => scope.isUnderPressure()
   })
-  app.addHook('onRequest', (_request, reply, done) => {
-    if (isUnderPressure()) void sendProblem(reply.header('retry-after', RETRY_AFTER_SECONDS), 503)
+  app.addHook('onRequest', (request, reply, done) => {
+    if (isUnderPressure()) refuse(request, reply)
     else done()
   })
 }
