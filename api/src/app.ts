@@ -74,6 +74,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     tokenSecret: options.tokenSecret,
     cacheStatusAlways: true,
   })
+  answerTogether(app)
   // Behind it, so that a 304 counts as one; before what may refuse, so that refusals count too.
   if (options.requests) measureRequests(app, options.requests)
   await refuseUnderPressure(app, options)
@@ -89,6 +90,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   for (const addRoutes of options.modules ?? []) addRoutes(app)
   await answerUnknown(app, routes)
   return app
+}
+
+/**
+ * Lets the answers of one turn of the event loop leave at its end, one right after the other: a balancer that waits for them
+ * is woken once and not for each, which is a fifth of what a hit costs. A loop with nothing else to do is there at once.
+ */
+function answerTogether(app: FastifyInstance): void {
+  app.addHook('onSend', (_request, _reply, payload, done) => void setImmediate(done, null, payload))
 }
 
 /** Tells clients whose request is answered during a close to go; else `close` waits until they hang up by themselves. */
