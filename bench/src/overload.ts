@@ -117,7 +117,7 @@ export const overloadBench: Bench = {
       return await measure(rig)
     } finally {
       await rig.close()
-      link?.close()
+      await link?.close()
     }
   },
 }
