@@ -6,6 +6,7 @@ import { redisKeys } from '@lockstep/schemas'
 import { startKafka, type KafkaServer } from '@lockstep/servers'
 import { Redis } from 'ioredis'
 import type { ChildOptions } from '../connector/careless.ts'
+import type { Linked, Links } from '../network/links.ts'
 import { lockstep, TestProcess } from '../process.ts'
 import { CONTRACT_MS } from './storm.ts'
 import { EDGE_TOKEN, RULES_FILE, World } from './world.ts'
@@ -26,6 +27,8 @@ export interface KafkaRunOptions {
   readonly noGate?: boolean
   /** Mutation: protections that the readers do without. */
   readonly unsafe?: UnsafeSwitches
+  /** By which the services reach Postgres, Kafka, Redis and the edge, and readers Redis. */
+  readonly links?: Links
 }
 
 /** The pipeline as separate processes over a real broker, each under a supervisor, and two processes that read. */
@@ -45,20 +48,27 @@ export class KafkaRun {
   }
 
   /** Resolves once the layers are fresh and every reader reads: what is written from then on is a risk to them. */
-  static async start({ major, scale = 1, noGate = false, unsafe = {} }: KafkaRunOptions): Promise<KafkaRun> {
+  static async start({ major, scale = 1, noGate = false, unsafe = {}, links }: KafkaRunOptions): Promise<KafkaRun> {
     const [world, broker] = await Promise.all([
-      World.create({ major, scale, namespace: NAMESPACE, maxStalenessMs: CONTRACT_MS, unsafe }),
-      startKafka({ needs: 'process' }),
+      World.create({ major, scale, namespace: NAMESPACE, maxStalenessMs: CONTRACT_MS, unsafe, links }),
+      startKafka({
+        needs: 'process',
+        // Clients learn the address from the broker, so that all of them go by the link.
+        settings: links ? { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${links.to('kafka').port}` } : {},
+      }),
     ])
+    const by = (server: Linked, url: string): Promise<string> =>
+      links ? links.through(server, url) : Promise.resolve(url)
+    const brokers = await Promise.all(broker.brokers.map((address) => by('kafka', `kafka://${address}`)))
     const env = {
       LOCKSTEP_NAMESPACE: NAMESPACE,
-      LOCKSTEP_KAFKA_BROKERS: broker.brokers.join(','),
+      LOCKSTEP_KAFKA_BROKERS: brokers.map((url) => new URL(url).host).join(','),
       LOCKSTEP_RULES_FILE: RULES_FILE,
-      LOCKSTEP_REDIS_URL: world.redis.url,
-      LOCKSTEP_CONNECTOR_DATABASE_URL: world.postgres.url,
+      LOCKSTEP_REDIS_URL: world.redisUrl,
+      LOCKSTEP_CONNECTOR_DATABASE_URL: await by('postgres', world.postgres.url),
       LOCKSTEP_MAX_STALENESS_MS: String(CONTRACT_MS),
       LOCKSTEP_REBOUND_MS: String(REBOUND_MS),
-      LOCKSTEP_PURGER_TIERS: `varnish+${world.edge.url}`,
+      LOCKSTEP_PURGER_TIERS: `varnish+${await by('edge', world.edge.url)}`,
       LOCKSTEP_PURGER_VARNISH_TOKEN: EDGE_TOKEN,
     }
     const service = (name: string): TestProcess => lockstep(name, ['--admin-port', '0'], env)

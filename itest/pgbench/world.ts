@@ -17,6 +17,7 @@ import {
   type VarnishServer,
 } from '@lockstep/servers'
 import pg from 'pg'
+import type { Links } from '../network/links.ts'
 import { TestProcess } from '../process.ts'
 import type { LoggedRead } from './history.ts'
 import { HistoryReader, pgbench } from './pgbench.ts'
@@ -40,6 +41,8 @@ export interface WorldOptions {
   /** Instead of a Redis that keeps everything on disk. */
   readonly redis?: RedisOptions | undefined
   readonly settings?: Readonly<Record<string, string>> | undefined
+  /** By which readers reach Redis. */
+  readonly links?: Links | undefined
 }
 
 /** The servers and readers of one run: a pgbench database, Redis, two reader processes and an edge before the first. */
@@ -47,15 +50,21 @@ export class World {
   readonly options: WorldOptions
   readonly postgres: PostgresServer
   readonly redis: RedisServer
+  /** Where Redis is for everybody but the test itself. */
+  readonly redisUrl: string
   readonly edge: VarnishServer
   readonly readers: readonly TestProcess[]
   readonly history: HistoryReader
   readonly #directory: string
 
-  private constructor(parts: Pick<World, 'options' | 'postgres' | 'redis' | 'edge' | 'readers'>, directory: string) {
+  private constructor(
+    parts: Pick<World, 'options' | 'postgres' | 'redis' | 'redisUrl' | 'edge' | 'readers'>,
+    directory: string,
+  ) {
     this.options = parts.options
     this.postgres = parts.postgres
     this.redis = parts.redis
+    this.redisUrl = parts.redisUrl
     this.edge = parts.edge
     this.readers = parts.readers
     this.history = new HistoryReader(parts.postgres.url)
@@ -80,11 +89,12 @@ export class World {
       startRedis(options.redis ?? { needs: 'process', appendOnly: true }),
       startEdge(),
     ])
+    const redisUrl = (await options.links?.through('redis', redis.url)) ?? redis.url
     const directory = mkdtempSync(join(tmpdir(), 'lockstep-pgbench-'))
     const readers = ports.map((port, index) => {
       const reader: ReaderOptions = {
         databaseUrl: postgres.url,
-        redisUrl: redis.url,
+        redisUrl,
         namespace,
         processId: `reader-${index}`,
         logFile: join(directory, `reader-${index}.tsv`),
@@ -96,7 +106,7 @@ export class World {
       }
       return new TestProcess(reader.processId, READER, [JSON.stringify(reader)])
     })
-    return new World({ options, postgres, redis, edge, readers }, directory)
+    return new World({ options, postgres, redis, redisUrl, edge, readers }, directory)
   }
 
   /** What `lockstep dev` is told to keep this world in step, on ports of its own. */
@@ -104,7 +114,7 @@ export class World {
     return Object.entries({
       '--database-url': this.postgres.url,
       '--rules': RULES_FILE,
-      '--redis-url': this.redis.url,
+      '--redis-url': this.redisUrl,
       '--namespace': this.options.namespace,
       '--tiers': `varnish+${this.edge.url}`,
       '--edge-token': EDGE_TOKEN,
@@ -137,7 +147,7 @@ export class World {
     const { namespace, maxStalenessMs, scale, unsafe = {} } = this.options
     return {
       databaseUrl: this.postgres.url,
-      redisUrl: this.redis.url,
+      redisUrl: this.redisUrl,
       namespace,
       processId: '',
       logFile: join(this.#directory, 'fresh.tsv'),

@@ -1,28 +1,18 @@
 import { redisKeys } from '@lockstep/schemas'
 import { Redis } from 'ioredis'
 import type { TestProcess } from '../process.ts'
-import type { World } from '../pgbench/world.ts'
+import type { Fault, Lasting, Target } from './fault-run.ts'
 
-/** What a fault is done to. */
-export interface Target {
-  readonly world: World
+/** What a fault of Redis is done to. */
+export interface RedisTarget extends Target {
   /** The pipeline: connector and invalidator. */
   readonly dev: TestProcess
-  /** How long it lasts, ms. */
-  readonly ms: number
 }
-
-/** One fault: resolves when Redis, and everybody else, is as before, though not yet recovered. */
-export interface Fault {
-  readonly name: string
-  inject(target: Target): Promise<void>
-  /** Processes whose own reads wait meanwhile, because it is they who are stopped. */
-  readonly stops?: readonly number[] | undefined
-}
+type Injected = RedisTarget & Lasting
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-async function withRedis<T>({ world }: Target, work: (redis: Redis) => Promise<T>): Promise<T> {
+async function withRedis<T>({ world }: Injected, work: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis(world.redis.url, { maxRetriesPerRequest: null })
   redis.on('error', () => undefined)
   try {
@@ -39,17 +29,17 @@ async function pausedFor(process: TestProcess, ms: number, meanwhile?: () => Pro
   process.child.kill('SIGCONT')
 }
 
-function reader({ world }: Target, index: number): TestProcess {
+function reader({ world }: Injected, index: number): TestProcess {
   const found = world.readers[index]
   if (!found) throw new Error(`there is no reader ${index}`)
   return found
 }
 
-const trimBus = (target: Target): Promise<unknown> =>
+const trimBus = (target: Injected): Promise<unknown> =>
   withRedis(target, (redis) => redis.xtrim(redisKeys(target.world.options.namespace).bus, 'MAXLEN', 0))
 
 /** Every fault of Show 4, in an order in which none leaves something for the next. */
-export const FAULTS: readonly Fault[] = [
+export const FAULTS: readonly Fault<RedisTarget>[] = [
   {
     name: 'stalled (CLIENT PAUSE)',
     inject: (target) =>

@@ -1,5 +1,6 @@
 export { DEFAULT_ORDER, readServersConfig, type ServersConfig, type ServerSource } from './config.ts'
 export { SERVERS_ERRORS, ServersError, type ServersDisposition, type ServersErrorCode } from './errors.ts'
+export type { FaultyLink, FaultyLinks, Toxic } from './faulty-link.ts'
 export { freePort } from './free-port.ts'
 export { startHaproxy, type BalancedReplica, type Haproxy } from './haproxy.ts'
 export { startKafka, type KafkaOptions, type KafkaServer } from './kafka.ts'
@@ -12,6 +13,7 @@ export { startSentinels, type SentinelServers } from './redis-sentinel.ts'
 export { childrenOf, isRunning } from './processes.ts'
 export { guard, type Guarded } from './reaper.ts'
 export type { RunningServer, ServerNeeds } from './server.ts'
+export { startFaultyLinks } from './toxiproxy.ts'
 export {
   ensureVarnish,
   findVarnish,
