@@ -13,8 +13,8 @@ export interface KafkaConnection {
   readonly logger?: Logger | undefined
 }
 
-// kafkajs' default of 1 s is too tight for TLS across zones.
-const CONNECTION_TIMEOUT_MS = 5_000
+// kafkajs' default of 1 s is too tight for TLS across zones; a broker that is gone with its address holds everything up for so long.
+const CONNECTION_TIMEOUT_MS = 2_000
 // Above the producer's own 10 s, so that the broker's answer decides.
 const REQUEST_TIMEOUT_MS = 15_000
 // A wrong address must show within 10 s of a start.

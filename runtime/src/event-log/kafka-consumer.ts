@@ -22,9 +22,10 @@ export const DEFAULT_TIMINGS: ConsumerTimings = { commitEveryMs: 50, stallTimeou
 // kafkajs sends heartbeats only between fetches: a longer poll delays rebalances (0.3–1 s with 100–200 ms, 2–9 s with 5 s).
 const MAX_WAIT_MS = 100
 // When its last broker goes, kafkajs restarts as a new member and the group waits for the old one to expire: a single
-// broker that was killed took 42 s to serve its group again with 30 s here. Handlers run beside the fetch loop that sends
+// broker that was killed took 42 s to serve its group again with 30 s here. This is the least that brokers allow by default
+// (group.min.session.timeout.ms): six heartbeats may be missed. Handlers run beside the fetch loop that sends
 // the heartbeats, so a long handler needs no long session.
-const SESSION_TIMEOUT_MS = 10_000
+const SESSION_TIMEOUT_MS = 6_000
 // Small fetches, so that a rebalance is noticed while a backlog is read.
 const MAX_BYTES_PER_PARTITION = 256 * 1024
 const CONSUMER_RETRIES = 8

@@ -17,7 +17,7 @@ interface Pending {
 
 // A produce request waits for all replicas at most 10 s: beyond this the broker does not answer at all.
 const REQUEST_TIMEOUT_MS = 15_000
-const CONNECT_TIMEOUT_MS = 5_000
+const CONNECT_WITHIN_MS = 5_000
 const SIZE_BYTES = 4
 // Up to here copying into one piece costs less than writing several.
 const SMALL_BYTES = 16 * 1024
@@ -43,8 +43,12 @@ export class BrokerSocket {
     this.#watch.unref()
   }
 
-  /** Opens a connection, over TLS where the options say so. */
-  static async open(address: string, { clientId, ssl }: KafkaConnection): Promise<BrokerSocket> {
+  /** Opens a connection, over TLS where the options say so. Rejects when there is none within `withinMs`. */
+  static async open(
+    address: string,
+    { clientId, ssl }: KafkaConnection,
+    withinMs = CONNECT_WITHIN_MS,
+  ): Promise<BrokerSocket> {
     const at = address.lastIndexOf(':')
     const [host, port] = [address.slice(0, at).replace(/^\[|\]$/g, ''), Number(address.slice(at + 1))]
     const isPlain = ssl === undefined || ssl === false
@@ -52,7 +56,7 @@ export class BrokerSocket {
       ? connectTcp({ host, port, noDelay: true, keepAlive: true })
       : connectTls({ host, port, servername: host, ...(ssl === true ? {} : ssl) }).setNoDelay(true)
     await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => fail(new Error(`no connection to ${address} in time`)), CONNECT_TIMEOUT_MS)
+      const late = setTimeout(() => fail(new Error(`no connection to ${address} in time`)), withinMs)
       const fail = (error: Error): void => {
         clearTimeout(late)
         socket.destroy()

@@ -24,6 +24,10 @@ const PRODUCE_TIMEOUT_MS = 10_000
 // A leader election passes unnoticed, a longer outage reaches the caller.
 const RETRY_FOR_MS = 3_000
 const RETRY_PAUSE_MS = 50
+// A broker that is gone together with its address refuses nothing, and every partition waits for its connection. Doubles each
+// time, for links over which a TLS handshake takes longer.
+const FIRST_CONNECT_WITHIN_MS = 1_000
+const LAST_CONNECT_WITHIN_MS = 5_000
 const SEQUENCES = 2 ** 31
 /** The broker has this batch already: its first answer was lost. */
 const DUPLICATE_SEQUENCE = 46
@@ -56,6 +60,9 @@ export class ProduceClient {
   readonly #sequences = new Map<string, number>()
   /** `topic/partition` → address of its leader. */
   #leaders = new Map<string, string>()
+  /** Addresses that failed last, to be asked after all others. */
+  readonly #failed = new Set<string>()
+  #connectWithinMs = FIRST_CONNECT_WITHIN_MS
   #producer: { readonly id: bigint; readonly epoch: number } | undefined
   #isClosed = false
 
@@ -109,6 +116,7 @@ export class ProduceClient {
       } catch (caught) {
         error = caught
         if (isFinal(caught)) throw caught
+        this.#failed.add(address)
         failed.push(...group.filter((each) => !failed.includes(each)))
       }
     }
@@ -142,16 +150,25 @@ export class ProduceClient {
   }
 
   #open(address: string): Promise<BrokerSocket> {
-    const opening = BrokerSocket.open(address, this.#connection)
+    const opening = BrokerSocket.open(address, this.#connection, this.#connectWithinMs)
     this.#sockets.set(address, opening)
-    opening.catch(() => this.#sockets.delete(address))
+    opening.then(
+      () => this.#failed.delete(address),
+      () => {
+        this.#sockets.delete(address)
+        this.#failed.add(address)
+        this.#connectWithinMs = Math.min(2 * this.#connectWithinMs, LAST_CONNECT_WITHIN_MS)
+      },
+    )
     return opening
   }
 
   /** The first broker that can be reached, of those known by now or given. */
   async #anySocket(): Promise<BrokerSocket> {
     let error: unknown
-    for (const address of new Set([...this.#leaders.values(), ...this.#connection.brokers])) {
+    const known = [...new Set([...this.#leaders.values(), ...this.#connection.brokers])]
+    const [failed = [], sound = []] = [true, false].map((has) => known.filter((each) => this.#failed.has(each) === has))
+    for (const address of [...sound, ...failed]) {
       try {
         return await this.#socket(address)
       } catch (caught) {

@@ -1,0 +1,32 @@
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { waitFor } from '../testing/wait-for.ts'
+import { ProduceClient } from './produce-client.ts'
+import { RecordBatch } from './record-batch.ts'
+
+/** Takes connections and never says a word, so that no TLS handshake comes to an end. */
+async function startSilent() {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => void sockets.push(socket.on('error', () => undefined))).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, sockets }
+}
+
+describe('runtime/produce-client', () => {
+  test('a broker that answers nothing holds up the others for a second, not for the contract', async () => {
+    const [gone, other] = [await startSilent(), await startSilent()]
+    const brokers = [gone.address, other.address]
+    const client = new ProduceClient({ brokers, namespace: 'n', clientId: 'c', ssl: { servername: 'broker' } })
+    const begin = performance.now()
+    client.send([{ topic: 't', partition: 0, batch: new RecordBatch() }]).catch(() => undefined)
+    await waitFor(() => other.sockets.length > 0, 10_000)
+    expect(performance.now() - begin).toBeLessThan(3_000)
+    expect(gone.sockets).toHaveLength(1)
+    client.close()
+  })
+})
