@@ -13,8 +13,12 @@ export const KAFKA: readonly Fault[] = [
   {
     id: 'K2',
     fault: 'leader moves, broker slow',
-    answer: 'retried in order',
-    why: 'the tests have one broker: `npm run drill -- brokers` (docker/README.md) kills one of three, then a leader, under a judged load; what a client sees of it (a connection cut, an answer lost) is in runtime/src/event-log/kafka-faults.kafka.test.ts',
+    answer: 'retried in order; `npm run drill -- brokers` (docker/README.md) kills one broker of three, then a leader',
+    tests: [
+      'a broker that answers nothing holds up the others for a second, not for the contract',
+      'is asked for again without a second copy of the records',
+      'a link to a server that is slow, silent, cut or sliced breaks no contract, and every layer agrees when it is healed',
+    ],
   },
   {
     id: 'K3',

@@ -17,6 +17,15 @@ export const NETWORK: readonly Fault[] = [
     answer: 'counts as unavailable',
     tests: ['no answer in time, or one that never ends, is unavailable'],
   },
+  {
+    id: 'N3',
+    fault: 'the link to Postgres, Kafka, Redis or the edge is slow, a black hole, reset or sliced (Toxiproxy)',
+    answer: 'past the contract reads go to the database; all is as before when the link is',
+    tests: [
+      'a link to a server that is slow, silent, cut or sliced breaks no contract, and every layer agrees when it is healed',
+      'with a contract that nobody checks, reads are past it while Kafka, or Redis, is out of reach',
+    ],
+  },
 ]
 
 export const OPERATION: readonly Fault[] = [
