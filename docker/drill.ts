@@ -1,13 +1,14 @@
 /**
  * Takes parts of the running stack away, one by one, while a load reads, writes and judges every read:
  * `npm run drill -- restarts` (every service in turn, or those that are named behind it), `npm run drill -- brokers` (of three
- * brokers one is killed, then a leader).
+ * brokers one is killed, then a leader), `npm run drill -- cluster` (the node of a Redis Cluster that everything is on is killed).
  * Prints a line per step and one of JSON; exits 1 where a read was stale or a request failed.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { redisKeys, slotOf } from '@lockstep/schemas'
 
 /** Every service that runs, those that others need last. HAProxy alone is not stopped: it is told to replace its worker. */
 export const RESTARTED: readonly string[] = `
@@ -28,17 +29,27 @@ interface Step {
   readonly what: string
   readonly seconds: number
   readonly failed: number
+  readonly oldest: Oldest
+}
+
+/** How old the oldest answers were. */
+interface Oldest {
+  readonly apiMs: number
+  readonly edgeMs: number
 }
 
 class Stack {
-  readonly #files: readonly string[]
+  readonly #options: readonly string[]
 
-  constructor(files: readonly string[]) {
-    this.#files = files.flatMap((file) => ['-f', fileURLToPath(new URL(file, import.meta.url))])
+  constructor({ files, profiles = [] }: Scenario) {
+    this.#options = [
+      ...files.flatMap((file) => ['-f', fileURLToPath(new URL(file, import.meta.url))]),
+      ...profiles.flatMap((profile) => ['--profile', profile]),
+    ]
   }
 
   args(...args: readonly string[]): string[] {
-    return ['compose', '--ansi', 'never', ...this.#files, ...args]
+    return ['compose', '--ansi', 'never', ...this.#options, ...args]
   }
 
   /** @throws what docker says when it fails. */
@@ -57,11 +68,12 @@ class Stack {
   }
 }
 
-/** The load as a container of the stack; counts what it says has failed. */
+/** The load as a container of the stack; counts what it says has failed, and keeps the ages that it tells of. */
 class LoadRun {
   readonly #child: ChildProcess
   readonly #ended: Promise<void>
   failed = 0
+  #oldest: Oldest = { apiMs: 0, edgeMs: 0 }
   #figures: Record<string, number> | undefined
 
   constructor(stack: Stack) {
@@ -70,6 +82,7 @@ class LoadRun {
       COMMITS: 100,
       READS: 200,
       WRITE_URL: 'http://balancer:3000',
+      TELLS: true,
       // Without a pipeline an edge keeps its promise by the lifetime of a response, behind the contract of what it asks.
       EDGE_STALENESS_MS: 65_000,
     }
@@ -81,12 +94,24 @@ class LoadRun {
   }
 
   #read(line: string): void {
-    const said = JSON.parse(line) as { msg?: string; path?: string; why?: string }
+    const said = JSON.parse(line) as { msg?: string; path?: string; why?: string } & Partial<Oldest>
     if (said.msg === undefined) this.#figures = said as Record<string, number>
+    else if (said.apiMs !== undefined && said.edgeMs !== undefined)
+      this.#oldest = {
+        apiMs: Math.max(this.#oldest.apiMs, said.apiMs),
+        edgeMs: Math.max(this.#oldest.edgeMs, said.edgeMs),
+      }
     else {
       this.failed += 1
       print(`    ${said.msg}: ${said.path} ${said.why}`)
     }
+  }
+
+  /** The oldest answers since the last question. */
+  oldest(): Oldest {
+    const oldest = this.#oldest
+    this.#oldest = { apiMs: 0, edgeMs: 0 }
+    return { apiMs: Math.round(oldest.apiMs), edgeMs: Math.round(oldest.edgeMs) }
   }
 
   async end(): Promise<Record<string, number>> {
@@ -152,14 +177,57 @@ function* brokerLoss(stack: Stack): Steps {
   yield [`kill ${leading}, which leads`, () => lose(leading)]
 }
 
-const SCENARIOS = {
+function* masterLoss(stack: Stack): Steps {
+  const slot = slotOf(redisKeys('lockstep').watermark)
+  // One line a node: ID ADDRESS,HOSTNAME FLAGS MASTER PING PONG EPOCH STATE SLOTS…
+  const owner = (by: string): string | undefined => {
+    const nodes = stack.run('exec', '-T', by, 'redis-cli', 'cluster', 'nodes').split('\n')
+    const holds = (range: string): boolean => {
+      const [from, to = from] = range.split('-').map(Number)
+      return Number(from) <= slot && slot <= Number(to)
+    }
+    return nodes
+      .map((line) => line.split(' '))
+      .filter(([, , flags = '']) => !flags.includes('fail'))
+      .find((node) => node.slice(8).some(holds))?.[1]
+      ?.split(',')[1]
+  }
+  const master = owner('redis-1')
+  if (master === undefined) throw new Error(`nobody holds slot ${slot}`)
+  const other = master === 'redis-1' ? 'redis-2' : 'redis-1'
+  yield [
+    `kill ${master}, which holds the namespace`,
+    async () => {
+      stack.run('kill', '-s', 'KILL', master)
+      await until('a replica to take over', () => ![master, undefined].includes(owner(other)))
+      await pause(AWAY_MS)
+      stack.run('start', master)
+      await stack.healthy(master)
+    },
+  ]
+}
+
+interface Scenario {
+  readonly files: readonly string[]
+  readonly profiles?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  readonly steps: (stack: Stack, named: readonly string[]) => Steps
+}
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
   restarts: { files: ['./compose.yaml'], steps: restarts },
   brokers: { files: ['./compose.yaml', './compose.brokers.yaml'], steps: brokerLoss },
-} as const
+  cluster: {
+    files: ['./compose.yaml'],
+    profiles: ['cluster'],
+    env: { LOCKSTEP_REDIS_URL: 'redis+cluster://redis-1:6379,redis-2:6379,redis-3:6379' },
+    steps: masterLoss,
+  },
+}
 
-async function drill(name: keyof typeof SCENARIOS, named: readonly string[]): Promise<void> {
-  const { files, steps } = SCENARIOS[name]
-  const stack = new Stack(files)
+async function drill(name: string, scenario: Scenario, named: readonly string[]): Promise<void> {
+  Object.assign(process.env, scenario.env)
+  const stack = new Stack(scenario)
   stack.run('up', '--wait', '--no-build')
   const load = new LoadRun(stack)
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
@@ -167,14 +235,19 @@ async function drill(name: keyof typeof SCENARIOS, named: readonly string[]): Pr
   const done: Step[] = []
   try {
     await pause(WARM_UP_MS)
-    for (const [what, act] of steps(stack, named)) {
+    for (const [what, act] of scenario.steps(stack, named)) {
       const before = load.failed
+      load.oldest()
       const startedAt = performance.now()
       await act()
       const seconds = Number(((performance.now() - startedAt) / 1_000).toFixed(1))
       await pause(SETTLE_MS)
-      done.push({ what, seconds, failed: load.failed - before })
-      print(`${what}: ${seconds} s, ${load.failed - before} failed`)
+      const failed = load.failed - before
+      const oldest = load.oldest()
+      done.push({ what, seconds, failed, oldest })
+      print(
+        `${what}: ${seconds} s, ${failed} failed, oldest of the API ${oldest.apiMs} ms, of the edge ${oldest.edgeMs} ms`,
+      )
     }
   } finally {
     const { staleReads = 0, readErrors = 0, writeErrors = 0, ...figures } = await load.end()
@@ -185,7 +258,8 @@ async function drill(name: keyof typeof SCENARIOS, named: readonly string[]): Pr
 
 if (import.meta.main) {
   const [name = '', ...named] = process.argv.slice(2)
-  if (name in SCENARIOS) await drill(name as keyof typeof SCENARIOS, named)
+  const scenario = SCENARIOS[name]
+  if (scenario) await drill(name, scenario, named)
   else {
     print(`usage: npm run drill -- ${Object.keys(SCENARIOS).join(' | ')}`)
     process.exitCode = 2

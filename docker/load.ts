@@ -28,6 +28,12 @@ const LOAD_OPTIONS = {
   seconds: { env: 'LOCKSTEP_LOAD_SECONDS', type: count, default: 20, unit: 's', desc: 'How long to run.' },
   commits: { env: 'LOCKSTEP_LOAD_COMMITS', type: count, default: 330, unit: '1/s', desc: 'Commits.' },
   reads: { env: 'LOCKSTEP_LOAD_READS', type: count, default: 400, unit: '1/s', desc: 'Reads.' },
+  tells: {
+    env: 'LOCKSTEP_LOAD_TELLS',
+    type: Type.Boolean(),
+    default: false,
+    desc: 'Whether a line a second says how old the oldest answers were.',
+  },
   edgeUrl: { env: 'LOCKSTEP_LOAD_EDGE_URL', type: Type.String(), desc: 'Where most reads go.' },
   writeUrl: {
     env: 'LOCKSTEP_LOAD_WRITE_URL',
@@ -46,6 +52,7 @@ const PRODUCTS = 1_000
 const CATEGORIES = 20
 // Until the hot paths are compiled; latencies before that say nothing about the next hours.
 const WARM_UP_MS = 4_000
+const TELL_MS = 1_000
 const STATUS_TRIES = 60
 const STATUS_PAUSE_MS = 500
 const LOAD_NICENESS = 19
@@ -115,12 +122,14 @@ async function run(): Promise<void> {
   }
   const load = new Load(options, (path, why) => log.warn({ path, why }, 'a request failed'))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => load.stop())
+  const telling = config.tells && setInterval(() => log.info(load.oldest(), 'oldest answers'), TELL_MS)
   const running = load.run()
   await Promise.race([running, pause(WARM_UP_MS)])
   const warm = await gather(config, load)
   await Promise.race([running, pause(config.seconds * 1_000)])
   load.stop()
   await running
+  if (telling) clearInterval(telling)
   process.stdout.write(`${JSON.stringify(figuresOf(await gather(config, load), warm))}\n`)
 }
 

@@ -73,6 +73,7 @@ export class Load {
   #staleReads = 0
   #maxStalenessMs = 0
   #apiMaxStalenessMs = 0
+  #oldest = { apiMs: 0, edgeMs: 0 }
   #edgeReads = 0
   #edgeHits = 0
   #errors = 0
@@ -120,6 +121,13 @@ export class Load {
       elapsedMs: performance.now() - this.#startedAtMs,
       lastChanges: this.#lastChanges,
     }
+  }
+
+  /** How old the oldest answers were since the last question, by who gave them. */
+  oldest(): { readonly apiMs: number; readonly edgeMs: number } {
+    const oldest = this.#oldest
+    this.#oldest = { apiMs: 0, edgeMs: 0 }
+    return oldest
   }
 
   /** Each writer owns the products of its residue class, so a row's versions are acknowledged in order. */
@@ -208,6 +216,8 @@ export class Load {
     const { violation, stalenessMs } = this.#oracle.judge(String(product.id), product.version, startedAtMs, bound)
     if (violation) this.#staleReads += 1
     this.#maxStalenessMs = Math.max(this.#maxStalenessMs, stalenessMs)
+    const by = viaEdge ? 'edgeMs' : 'apiMs'
+    this.#oldest[by] = Math.max(this.#oldest[by], stalenessMs)
     if (!viaEdge) this.#apiMaxStalenessMs = Math.max(this.#apiMaxStalenessMs, stalenessMs)
   }
 
