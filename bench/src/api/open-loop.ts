@@ -13,6 +13,16 @@ export interface Offer {
   readonly maxConnections: number
 }
 
+/** What became of the requests that fell due within one second. */
+export interface Second {
+  readonly offered: number
+  readonly good: number
+  readonly refused: number
+  readonly bad: number
+  /** NaN where there was no 2xx. */
+  readonly goodMs: { readonly p50: number; readonly p99: number }
+}
+
 /** What became of it. Times from when a request fell due to the end of its answer. */
 export interface Answers {
   readonly offered: number
@@ -26,6 +36,7 @@ export interface Answers {
   readonly refusedMs: { readonly p50: number; readonly p99: number }
   /** When the last request that got no 2xx had fallen due, s since the beginning; 0 = all did. */
   readonly lastNotGoodAt: number
+  readonly bySecond: readonly Second[]
 }
 
 const TICK_MS = 2
@@ -39,6 +50,14 @@ interface Line {
   isBusy: boolean
 }
 
+interface Tally {
+  readonly goodMs: number[]
+  refused: number
+  bad: number
+}
+
+const NOTHING: Tally = { goodMs: [], refused: 0, bad: 0 }
+
 /** One run of an offer, on keep-alive connections with one request at a time each. */
 class Run {
   readonly #offer: Offer
@@ -48,6 +67,8 @@ class Run {
   readonly #goodMs: number[] = []
   readonly #refusedMs: number[] = []
   readonly #bad: Record<string, number> = {}
+  // Sparse: in some seconds nothing may fall due.
+  readonly #seconds: (Tally | undefined)[] = []
   readonly #beganAt = performance.now()
   #sent = 0
   #lastNotGoodAt = 0
@@ -84,6 +105,11 @@ class Run {
       goodMs: quantiles(this.#goodMs),
       refusedMs: quantiles(this.#refusedMs),
       lastNotGoodAt: this.#lastNotGoodAt / 1_000,
+      bySecond: Array.from(this.#seconds, (second) => {
+        const { goodMs, refused, bad } = second ?? NOTHING
+        const good = goodMs.length
+        return { offered: good + refused + bad, good, refused, bad, goodMs: quantiles(goodMs) }
+      }),
     }
   }
 
@@ -132,12 +158,20 @@ class Run {
 
   #note(line: Line, outcome: string, saysWhen: boolean): void {
     const elapsedMs = performance.now() - line.dueAt
+    const second = (this.#seconds[Math.floor((line.dueAt - this.#beganAt) / 1_000)] ??= {
+      goodMs: [],
+      refused: 0,
+      bad: 0,
+    })
     if (outcome.startsWith('2')) {
       this.#goodMs.push(elapsedMs)
+      second.goodMs.push(elapsedMs)
       return
     }
     this.#lastNotGoodAt = Math.max(this.#lastNotGoodAt, line.dueAt - this.#beganAt)
-    if (REFUSALS.has(outcome) && saysWhen) this.#refusedMs.push(elapsedMs)
+    const isRefused = REFUSALS.has(outcome) && saysWhen
+    second[isRefused ? 'refused' : 'bad'] += 1
+    if (isRefused) this.#refusedMs.push(elapsedMs)
     else this.#bad[outcome] = (this.#bad[outcome] ?? 0) + 1
   }
 }
