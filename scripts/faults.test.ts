@@ -19,5 +19,14 @@ describe('docs/faults', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
+  test('no number is left out: all of the matrix are there', () => {
+    const numbers = Map.groupBy(
+      faults.flatMap(({ id }) => id.split(', ')),
+      (id) => id.charAt(0),
+    )
+    const known = { P: 22, K: 12, R: 7, A: 6, C: 8, N: 3, D: 3 }
+    expect(Object.fromEntries([...numbers].map(([letter, ids]) => [letter, ids.length]))).toEqual(known)
+  })
+
   test('a test that is gone is missed', () => expect(find('a test that nobody ever wrote')).toEqual([]))
 })
