@@ -272,7 +272,8 @@ export class Dispatcher {
       case 'unavailable': {
         if (this.#failures === 0)
           logger.warn({ provider, detail: reply.detail }, 'edge unavailable, purges are retried')
-        const ceilingMs = Math.min(policy.retry.maxMs, policy.retry.initialMs * 2 ** Math.min(this.#failures, 20))
+        const mostMs = reply.retryWithinMs ?? policy.retry.maxMs
+        const ceilingMs = Math.min(mostMs, policy.retry.initialMs * 2 ** Math.min(this.#failures, 20))
         this.#failures += 1
         this.#return(flight, record)
         return this.#pause(random() * ceilingMs)

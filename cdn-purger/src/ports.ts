@@ -19,7 +19,8 @@ export type PurgeReply =
   /** Credentials or address are wrong (401, 403, 404, redirects): nothing will succeed until an operator acts. */
   | { readonly kind: 'denied'; readonly detail: string }
   /** The outcome is unknown: timeout, broken connection, 5xx. Purging again is harmless. */
-  | { readonly kind: 'unavailable'; readonly detail: string }
+  /** `retryWithinMs`: it may be asked again that soon, however long it has been away. */
+  | { readonly kind: 'unavailable'; readonly detail: string; readonly retryWithinMs?: number | undefined }
 
 /** One token bucket of a provider. */
 export interface RateLimit {

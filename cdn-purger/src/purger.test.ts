@@ -254,6 +254,17 @@ describe('cdn-purger/purger', () => {
     await purger.stop()
   })
 
+  test('a provider that may be asked again soon is, however long it has been away', async () => {
+    const { time, edge, purger, send } = await start()
+    edge.answer = () => ({ kind: 'unavailable', detail: 'refused', retryWithinMs: 1_000 })
+    await send('a:1')
+    await time.advance(60_000)
+    edge.answer = () => undefined
+    await time.advance(1_000)
+    expect(edge.requests.at(-1)?.reply).toBe('purged')
+    await purger.stop()
+  })
+
   test('a refused batch is bisected to the bad key, which becomes a dead letter; the others are purged', async () => {
     const { log, time, edge, purger, send } = await start()
     edge.answer = (keys) => (keys.includes('bad.1') ? { kind: 'refused', detail: 'status 400' } : undefined)

@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { HTTP } from '../providers/http.ts'
+import { VARNISH } from '../providers/varnish.ts'
 import { createHttpProvider, retryAfterMs } from './http-provider.ts'
 
 const never = new AbortController().signal
@@ -11,12 +12,12 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-async function callAgainst(listener: RequestListener, timeoutMs = 2_000, signal = never) {
+async function callAgainst(listener: RequestListener, timeoutMs = 2_000, signal = never, profile = HTTP) {
   const server = createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   const endpoint = { url: new URL(`http://127.0.0.1:${port}`), credentials: { token: 't' }, isSoft: false }
-  const http = createHttpProvider({ name: 'http', profile: HTTP, endpoint, timeoutMs, wallMs: () => 0 })
+  const http = createHttpProvider({ name: 'http', profile, endpoint, timeoutMs, wallMs: () => 0 })
   cleanups.push(async () => {
     await http.close()
     server.closeAllConnections()
@@ -63,6 +64,14 @@ describe('cdn-purger/http-provider', () => {
       response.write('a')
     }, 100)
     expect(endless).toMatchObject({ kind: 'unavailable' })
+  })
+
+  test('a Varnish of our own may be asked again within a second, a provider when the purger thinks fit', async () => {
+    const cut: RequestListener = (request) => void request.socket.destroy()
+    const asVarnish = { ...HTTP, retryWithinMs: VARNISH.retryWithinMs }
+    const reply = await callAgainst(cut, 2_000, never, asVarnish)
+    expect(reply).toMatchObject({ kind: 'unavailable', retryWithinMs: 1_000 })
+    expect(await callAgainst(cut)).not.toHaveProperty('retryWithinMs')
   })
 
   test('an answer without bound is cut off', async () => {

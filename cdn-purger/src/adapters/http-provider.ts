@@ -28,7 +28,7 @@ export function createHttpProvider(options: HttpProviderOptions): EdgeProvider {
       return classify(profile, await http.call(signed, signal), wallMs())
     } catch (error) {
       signal.throwIfAborted()
-      return { kind: 'unavailable', detail: error instanceof Error ? `${error.name}: ${error.message}` : 'unknown' }
+      return unavailable(profile, error instanceof Error ? `${error.name}: ${error.message}` : 'unknown')
     }
   }
   const purge: EdgeProvider['purge'] = async (keys, signal) => {
@@ -54,6 +54,10 @@ export function createHttpProvider(options: HttpProviderOptions): EdgeProvider {
   }
 }
 
+const unavailable = ({ retryWithinMs }: ProviderProfile, detail: string): PurgeReply => {
+  return { kind: 'unavailable', detail, ...(retryWithinMs === undefined ? {} : { retryWithinMs }) }
+}
+
 function classify(profile: ProviderProfile, answer: Answer, wallMs: number): PurgeReply {
   const own = profile.classify?.(answer)
   if (own) return own
@@ -70,7 +74,7 @@ function classify(profile: ProviderProfile, answer: Answer, wallMs: number): Pur
   }
   if (REFUSED.has(status)) return { kind: 'refused', detail }
   if (DENIED.has(status) || (status >= 300 && status < 400)) return { kind: 'denied', detail }
-  return { kind: 'unavailable', detail }
+  return unavailable(profile, detail)
 }
 
 /** How long to rest when the provider says that its quota is used up; null when it does not say so. */

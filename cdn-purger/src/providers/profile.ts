@@ -55,6 +55,8 @@ export interface ProviderProfile {
   readonly canSoft: boolean
   /** Pause after a 429 that names none, ms. */
   readonly throttledMs: number
+  /** Longest pause after a failure, ms, where asking again costs nothing; absent: that of every provider. */
+  readonly retryWithinMs?: number | undefined
   /** Headers that tell how much of the quota is left, and the Unix second at which it is whole again. */
   readonly quota?: { readonly remaining: string; readonly resetEpochSeconds?: string } | undefined
   readonly sign?: Signer | undefined

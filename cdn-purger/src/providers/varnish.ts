@@ -16,6 +16,8 @@ export const VARNISH: ProviderProfile = {
   keys: { alphabet: /^[\x21-\x2b\x2d-\x7e]+$/, maxBytes: 1_024, foldsCase: false },
   canSoft: true,
   throttledMs: 1_000,
+  // A server of one's own, which is restarted in seconds: meanwhile the tiers behind it wait.
+  retryWithinMs: 1_000,
   purge: (keys, endpoint) => call(endpoint.isSoft ? 'SOFTPURGEKEYS' : 'PURGEKEYS', endpoint, keys),
   purgeAll: (endpoint) => call('PURGEALL', endpoint),
   readPurged({ text }) {
