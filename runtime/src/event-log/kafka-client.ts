@@ -59,9 +59,16 @@ export async function answerOf<T>(connection: KafkaConnection, request: Promise<
   }
 }
 
-const CONNECTION_FAULTS = new Set(['KafkaJSConnectionError', 'KafkaJSNoBrokerAvailableError', 'KafkaJSBrokerNotFound'])
+const CONNECTION_FAULTS = new Set([
+  'KafkaJSConnectionError',
+  'KafkaJSNoBrokerAvailableError',
+  'KafkaJSBrokerNotFound',
+  // Also where the brokers cannot be asked for it.
+  'KafkaJSGroupCoordinatorNotFound',
+])
 
-function isConnectionFault(error: unknown): boolean {
+/** Tells whether it was the connection that failed, or what it leads to. */
+export function isConnectionFault(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return CONNECTION_FAULTS.has(error.name) || isConnectionFault(error.cause)
 }

@@ -3,7 +3,7 @@ import type { Consumer, EachBatchPayload, IHeaders, KafkaMessage } from 'kafkajs
 import type { BatchHandler, ReceivedRecord, RecordHeaders, Subscription } from '../event-log.ts'
 import { logError, reasonOf } from './errors.ts'
 import type { KafkaAdmin } from './kafka-admin.ts'
-import { createClient, type KafkaConnection } from './kafka-client.ts'
+import { createClient, isConnectionFault, type KafkaConnection } from './kafka-client.ts'
 import { PartitionFeed } from './partition-feed.ts'
 import { ProgressWatchdog } from './progress-watchdog.ts'
 import { HandlerRun, subscriptionOf } from './subscription.ts'
@@ -30,6 +30,7 @@ const SESSION_TIMEOUT_MS = 6_000
 const MAX_BYTES_PER_PARTITION = 256 * 1024
 const CONSUMER_RETRIES = 8
 const POSITION_RETRY_MS = 200
+const BEGIN_AGAIN_MS = 200
 // Leaving is a courtesy to the group: without it the session timeout hands the partitions over.
 const LEAVE_WITHIN_MS = 5_000
 
@@ -44,6 +45,8 @@ export interface ConsumerOptions {
   readonly group: string | null
   readonly partitions: number
   readonly timings: ConsumerTimings
+  /** Instead of kafkajs' own. */
+  readonly open?: (() => Consumer) | undefined
 }
 
 /** Starts one member. Its positions are its own: every assignment reads them, seeks, and only then fetches. */
@@ -63,7 +66,7 @@ export async function startConsumer(options: ConsumerOptions, onBatch: BatchHand
 class KafkaMember {
   readonly #options: ConsumerOptions
   readonly #run: HandlerRun
-  readonly #consumer: Consumer
+  #consumer: Consumer
   readonly #watchdog: ProgressWatchdog
   readonly #dirty = new Map<number, bigint>()
   /** Where a reader without group goes on after it had to join again. */
@@ -80,8 +83,14 @@ class KafkaMember {
     this.#options = options
     this.#run = run
     this.#watchdog = new ProgressWatchdog(options.timings.stallTimeoutMs)
-    this.#consumer = createClient(options.connection, CONSUMER_RETRIES).consumer({
-      groupId: options.group ?? `${options.connection.namespace}.reader.${randomUUID()}`,
+    this.#consumer = this.#newConsumer()
+  }
+
+  #newConsumer(): Consumer {
+    const { connection, group, open } = this.#options
+    if (open) return open()
+    return createClient(connection, CONSUMER_RETRIES).consumer({
+      groupId: group ?? `${connection.namespace}.reader.${randomUUID()}`,
       sessionTimeout: SESSION_TIMEOUT_MS,
       rebalanceTimeout: 60_000,
       heartbeatInterval: 1_000,
@@ -93,10 +102,17 @@ class KafkaMember {
   }
 
   async start(): Promise<void> {
-    const { admin, topic, group, partitions } = this.#options
+    const { admin, topic, group } = this.#options
     if (group === null) {
       for (const [partition, { high }] of await admin.bounds(topic)) this.#readerPositions.set(partition, high)
     }
+    await this.#begin()
+    this.#watchTimer = setInterval(() => void this.#watch(), this.#options.timings.stallTimeoutMs / 4)
+    this.#watchTimer.unref()
+  }
+
+  async #begin(): Promise<void> {
+    const { topic, partitions } = this.#options
     const { GROUP_JOIN, REBALANCING, CRASH } = this.#consumer.events
     this.#consumer.on(GROUP_JOIN, ({ payload }) => this.#join(payload.memberAssignment[topic] ?? []))
     this.#consumer.on(REBALANCING, () => void this.#commit())
@@ -111,8 +127,19 @@ class KafkaMember {
       partitionsConsumedConcurrently: partitions,
       eachBatch,
     })
-    this.#watchTimer = setInterval(() => void this.#watch(), this.#options.timings.stallTimeoutMs / 4)
-    this.#watchTimer.unref()
+  }
+
+  /** The watchdog bounds how long this goes on: until then brokers that are away are no reason to end. */
+  async #beginAgain(): Promise<void> {
+    for (let isAway = true; isAway && !this.#run.isEnding;) {
+      await new Promise((resolve) => setTimeout(resolve, BEGIN_AGAIN_MS))
+      this.#consumer = this.#newConsumer()
+      isAway = await this.#begin().then(
+        () => false,
+        () => true,
+      )
+      if (isAway || this.#run.isEnding) await this.#consumer.disconnect().catch(() => undefined)
+    }
   }
 
   async leave(): Promise<void> {
@@ -235,6 +262,9 @@ class KafkaMember {
   #crash(error: Error, restarts: boolean): void {
     this.#isPositioned = false
     if (restarts) return
+    // kafkajs restarts by itself, except where it was looking for the group's coordinator: a broker that is restarted in order
+    // first says that it coordinates no more, and then is away.
+    if (isConnectionFault(error)) return void this.#beginAgain()
     const { topic, group } = this.#options
     this.#run.fail(logError('LOCKSTEP_LOG_CONSUMER', { topic, group, reason: reasonOf(error) }, error))
   }
