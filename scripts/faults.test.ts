@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { readTests } from './fault-tests.ts'
 import { FAULTS } from './faults.ts'
+import { GUARDS } from './faults/guards.ts'
 
 const faults = FAULTS.flatMap(([, rows]) => rows)
 const find = readTests()
@@ -27,6 +28,13 @@ describe('docs/faults', () => {
     const known = { P: 22, K: 12, R: 7, A: 6, C: 8, N: 3, D: 3 }
     expect(Object.fromEntries([...numbers].map(([letter, ids]) => [letter, ids.length]))).toEqual(known)
   })
+
+  test.for(GUARDS.map((guard) => [guard.without, guard] as const))(
+    'without %s a test goes red',
+    ([, { test: title }]) => {
+      expect(find(title).length).toBeGreaterThan(0)
+    },
+  )
 
   test('a test that is gone is missed', () => expect(find('a test that nobody ever wrote')).toEqual([]))
 })

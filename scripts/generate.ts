@@ -22,6 +22,7 @@ import { SCHEMA_ERRORS } from '@lockstep/schemas'
 import { parse, stringify } from 'yaml'
 import { DASHBOARDS } from './dashboards.ts'
 import { FAULTS } from './faults.ts'
+import { GUARDS } from './faults/guards.ts'
 import { readTests } from './fault-tests.ts'
 import { METRICS } from './metrics-catalogue.ts'
 
@@ -139,9 +140,16 @@ function faults(): string {
       ),
     ].join('\n'),
   )
+  const guards = [
+    '## Without the protections\n',
+    'What the same readers saw when a protection was switched off; each is a test too.\n',
+    row(['without', 'seen', 'test']),
+    '|---|---|---|',
+    ...GUARDS.map(({ without, test, seen }) => row([without, seen, `${test} (\`${find(test).join('`, `')}\`)`])),
+  ].join('\n')
   const intro =
     'What may break, what happens then, and the tests that hold it; or why there is none. Generated from the tests: a title that is gone fails `npm run check`.'
-  return `${NOTE}\n# Faults\n\n${intro}\n\n${sections.join('\n\n')}\n`
+  return `${NOTE}\n# Faults\n\n${intro}\n\n${[...sections, guards].join('\n\n')}\n`
 }
 
 /** The rules as the Prometheus operator takes them. */
