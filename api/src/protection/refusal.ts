@@ -4,9 +4,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 /** Long enough for a burst to drain or a connection to come back, short enough not to be noticed. */
 export const RETRY_AFTER_SECONDS = 1
 
-// 1 to 2 ms of a core. What they leave waits for the next turn, so that under more than this process can even refuse the
-// database's answers and the hits of a turn are never behind thousands of refusals.
-const REFUSALS_PER_TURN = 32
+// A third of a millisecond of a core. The rest waits for the next turn, so that under more than this process can even refuse
+// the hits and the answers of the database are never behind thousands of refusals: each ms that these wait, the database does.
+const REFUSALS_PER_TURN = 8
 
 // What `sendProblem` writes, but for the name of the request.
 const PROBLEM = '{"type":"about:blank","title":"Service Unavailable","status":503,"requestId":'
