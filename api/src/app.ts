@@ -1,6 +1,7 @@
 import { fastifyLockstep } from '@lockstep/cache/fastify'
 import type { Histogram, Logger } from '@lockstep/runtime'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { docsRoutes } from './api-docs.ts'
 import { limitRoutes, type Limits } from './limits/limit-routes.ts'
 import { answerMalformed } from './malformed.ts'
 import { openApiOf, recordRoutes } from './openapi.ts'
@@ -38,6 +39,8 @@ export interface AppOptions extends WriteDeps, PressureLimits {
   readonly login?: Omit<LoginDeps, 'sessions'> | undefined
   /** Tells whether the database has a turn in time for what is no load. */
   readonly admits?: (() => boolean) | undefined
+  /** Shows the OpenAPI document as a page at `/docs`. */
+  readonly hasDocs?: boolean | undefined
   /** Nobody is limited without. */
   readonly limits?: Limits | undefined
 }
@@ -88,6 +91,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   readRoutes(app, options)
   writeRoutes(app, options)
   for (const addRoutes of options.modules ?? []) addRoutes(app)
+  if (options.hasDocs) await docsRoutes(app, openApiOf(routes))
   await answerUnknown(app, routes)
   return app
 }

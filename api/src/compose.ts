@@ -172,6 +172,7 @@ function appOf(
     sessions,
     login,
     requests: observer.requests,
+    hasDocs: config.docs,
     admits: () => database.admits(),
     shop: shopWrites(database),
     recent: shopReads(database),

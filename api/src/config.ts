@@ -27,6 +27,12 @@ export const API_OPTIONS = {
     default: '127.0.0.1',
     desc: 'Address of /livez, /readyz, /statusz and /metrics; nobody is asked for credentials there.',
   },
+  docs: {
+    env: 'LOCKSTEP_API_DOCS',
+    type: Type.Boolean(),
+    default: true,
+    desc: 'Shows the API as a page at /docs (Swagger UI); /openapi.json is there without it. A service that is not for everybody switches it off.',
+  },
   databaseUrl: {
     env: 'LOCKSTEP_API_DATABASE_URL',
     type: Type.String({ minLength: 1 }),

@@ -19,7 +19,7 @@ export function recordRoutes(app: FastifyInstance): RouteOptions[] {
 /** Writes the OpenAPI 3.1 document of routes: TypeBox's schemas are JSON Schema, which 3.1 takes as it is. */
 export function openApiOf(routes: readonly RouteOptions[]): object {
   const paths: Record<string, Record<string, object>> = {}
-  for (const route of routes) {
+  for (const route of routes.filter(({ schema }) => !isHidden(schema))) {
     const path = route.url.replaceAll(/:(\w+)/g, '{$1}')
     for (const method of [route.method].flat().filter((name) => name !== 'HEAD')) {
       ;(paths[path] ??= {})[method.toLowerCase()] = operationOf(route, method)
@@ -38,6 +38,10 @@ export function openApiOf(routes: readonly RouteOptions[]): object {
     components: { securitySchemes: { bearer }, schemas: { Problem } },
   }
 }
+
+/** What Fastify's plugins say of their own routes. */
+const isHidden = (schema: object | undefined): boolean =>
+  (schema as { readonly hide?: boolean } | undefined)?.hide === true
 
 function operationOf(route: RouteOptions, method: string): object {
   const schema = route.schema ?? {}

@@ -1,4 +1,4 @@
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { sendProblem } from './problem.ts'
 
 const literal = (text: string): string => text.replaceAll(/[.+()|[\]{}^$?\\]/g, '\\$&')
@@ -18,16 +18,17 @@ export async function answerUnknown(app: FastifyInstance, routes: readonly Route
     if (pattern === undefined) patterns.set(url, (pattern = patternOf(url)))
     return pattern.test(path)
   }
+  const answer = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const [path = ''] = request.url.split('?', 1)
+    const allowed = new Set(routes.filter(({ url }) => matches(url, path)).flatMap(({ method }) => method))
+    // With a method that would do, the address is one that the router takes for another, or that a route has no answer for.
+    if (allowed.size === 0 || allowed.has(request.method)) return sendProblem(reply, 404, 'no such route')
+    return sendProblem(reply.header('allow', [...allowed].toSorted().join(', ')), 405, `not by ${request.method}`)
+  }
   await app.register((scope, _options, done) => {
-    scope.addHook('onRequest', (request, reply) => {
-      const [path = ''] = request.url.split('?', 1)
-      const allowed = new Set(routes.filter(({ url }) => matches(url, path)).flatMap(({ method }) => method))
-      // With a method that would do, the address is one that the router takes for another.
-      if (allowed.size === 0 || allowed.has(request.method)) return void sendProblem(reply, 404, 'no such route')
-      void sendProblem(reply.header('allow', [...allowed].toSorted().join(', ')), 405, `not by ${request.method}`)
-    })
-    // What makes this scope, and so the hook above, the one of unknown routes. Nothing gets past the hook.
-    scope.setNotFoundHandler((_request, reply) => reply)
+    scope.addHook('onRequest', (request, reply) => void answer(request, reply))
+    // What makes this scope, and so the hook, the one of unknown routes; and what routes come to that call it themselves.
+    scope.setNotFoundHandler(answer)
     done()
   })
 }

@@ -62,7 +62,7 @@ export class World {
   }
 
   /** Starts a process; without `isAttached` it has not found a bus yet. */
-  async start({ isAttached = true } = {}): Promise<Process> {
+  async start({ isAttached = true, hasDocs = false } = {}): Promise<Process> {
     if (isAttached && this.#processes.length === 0) await this.pipeline.open()
     const cache = createCache({
       redis: null,
@@ -78,6 +78,7 @@ export class World {
       log: this.#log(),
       tokenSecret: SECRET,
       sessions: testSessions,
+      hasDocs,
       edgeTtlSeconds: EDGE_TTL_SECONDS,
       reboundMs: REBOUND_MS,
       trustProxy: false,
