@@ -1,173 +1,120 @@
-import { connect } from 'node:net'
-import { once } from 'node:events'
-import { request as send, type IncomingHttpHeaders } from 'node:http'
-import { text } from 'node:stream/consumers'
 import { edgeVcl } from '@lockstep/cdn-purger'
 import { startVarnish, type VarnishServer } from '@lockstep/servers'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import {
+  AMBIGUOUS,
+  ask as askAt,
+  attack,
+  EVIL,
+  flush,
+  KEPT_BACK,
+  probe,
+  PROBES,
+  shown,
+  startCarelessOrigin,
+  TOKEN,
+  type Reply,
+  type Request,
+} from './edge-probes.ts'
 import { openShopScene, type ShopScene } from './shop-scene.ts'
-
-const EVIL = 'evil.test'
-const TOKEN = 'the-edge-knows'
-const ANSWER_MS = 3_000
 
 let scene: ShopScene
 let edge: VarnishServer
 let anna = ''
 let berta = ''
 
+const startEdge = (port: number, change: (vcl: string) => string = (vcl) => vcl): Promise<VarnishServer> => {
+  const vcl = change(edgeVcl({ backendHost: '127.0.0.1', backendPort: port }))
+  return startVarnish({ vcl, needs: 'process', env: { LOCKSTEP_PURGE_TOKEN: TOKEN } })
+}
+
 beforeAll(async () => {
   scene = await openShopScene()
   anna = await scene.login('anna')
   berta = await scene.login('berta')
-  const { port } = new URL(scene.api.url)
-  const vcl = edgeVcl({ backendHost: '127.0.0.1', backendPort: Number(port) })
-  edge = await startVarnish({ vcl, needs: 'process', env: { LOCKSTEP_PURGE_TOKEN: TOKEN } })
+  edge = await startEdge(Number(new URL(scene.api.url).port))
 })
 afterAll(async () => {
   await edge?.stop()
   await scene?.close()
 })
 
-interface Request {
-  readonly method?: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
-}
-
-interface Reply {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly body: string
-}
-
-function ask(path: string, { method = 'GET', headers = {}, body }: Request = {}): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const request = send(edge.url + path, { method, headers, agent: false }, (response) => {
-      text(response).then(
-        (received) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: received }),
-        reject,
-      )
-    })
-    request.once('error', reject)
-    request.end(body)
-  })
-}
-
-/** Sends bytes as they are; what comes back is not looked at. */
-async function attack(bytes: string): Promise<void> {
-  const socket = connect(edge.port, '127.0.0.1')
-  socket.once('error', () => undefined)
-  socket.resume()
-  socket.end(bytes)
-  await Promise.race([once(socket, 'close'), new Promise((resolve) => setTimeout(resolve, ANSWER_MS).unref())])
-  socket.destroy()
-}
-
-/** What every visitor of a page has to see, whoever asked before. */
-const shown = ({ status, headers, body }: Reply) => ({
-  status,
-  body,
-  type: headers['content-type'],
-  control: headers['cache-control'],
-  location: headers.location,
-  cookie: headers['set-cookie'],
-})
+const ask = (path: string, request: Request = {}): Promise<Reply> => askAt(edge.url + path, request)
 
 // Each attack has a product of its own, that nobody has asked for.
 let product = 0
 const nextProduct = (): number => 1 + (product++ % 20)
-const flush = (): Promise<Reply> => ask('/', { method: 'PURGEALL', headers: { 'x-purge-token': TOKEN } })
 
 describe('itest/api: poisoning the edge', () => {
-  const fields: Readonly<Record<string, string>> = {
-    'x-forwarded-host': EVIL,
-    'x-forwarded-proto': 'http',
-    'x-forwarded-port': '1',
-    'x-forwarded-for': EVIL,
-    'x-forwarded-scheme': 'nothttps',
-    'x-host': EVIL,
-    'x-original-url': '/categories',
-    'x-rewrite-url': '/categories',
-    'x-http-method-override': 'DELETE',
-    'x-method-override': 'PUT',
-    forwarded: `host=${EVIL};proto=http`,
-    origin: `https://${EVIL}`,
-    referer: `https://${EVIL}/`,
-    accept: `text/${EVIL}`,
-    'accept-language': EVIL,
-    'accept-encoding': EVIL,
-    'content-type': `text/${EVIL}`,
-    range: 'bytes=0-0',
-    'if-none-match': '*',
-    'if-modified-since': 'Sat, 21 Nov 2026 12:00:00 GMT',
-    'cache-control': 'no-store, max-age=0',
-    'lockstep-token': EVIL,
-    'lockstep-stamp': EVIL,
-    'surrogate-key': EVIL,
-    'x-purge-keys': '*',
-    'x-purge-token': EVIL,
-    xkey: '*',
-    cookie: `session=${EVIL}`,
-    traceparent: '00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01',
-    'x-request-id': EVIL,
-    'x-oversize': EVIL.repeat(3_000),
-    authorization: `Bearer ${EVIL}`,
-  }
-
-  test.each(Object.entries(fields))('a request with %s changes what nobody else sees', async (name, value) => {
-    const path = `/products/${nextProduct()}`
-    await ask(path, { headers: { [name]: value } }).catch(() => undefined)
-    const afterwards = await ask(path)
-    expect((await flush()).status).toBe(200)
-    expect(shown(afterwards)).toEqual(shown(await ask(path)))
-    expect(afterwards.status).toBe(200)
-    expect(JSON.stringify(afterwards)).not.toContain(EVIL)
+  test.each(Object.keys(PROBES))('a request with %s changes what nobody else sees', async (name) => {
+    const { after, fresh } = await probe(edge.url, `/products/${nextProduct()}`, name)
+    expect(shown(after)).toEqual(shown(fresh))
+    expect(after.status).toBe(200)
+    expect(JSON.stringify(after)).not.toContain(EVIL)
   })
 
-  const requests: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
-    'another host': (path) => ask(path, { headers: { host: EVIL } }),
-    'a body with a GET': (path) =>
-      ask(path, { headers: { 'content-type': 'application/json' }, body: '{"name":"evil.test"}' }),
-    'a HEAD': (path) => ask(path, { method: 'HEAD' }),
-    'an unknown method': (path) => ask(path, { method: 'FROBNICATE' }),
-    'a purge without a token': (path) => ask(path, { method: 'PURGEALL' }),
-    'an unknown parameter': (path) => ask(`${path}?callback=${EVIL}`),
-    'a parameter behind a semicolon': (path) => ask(`${path};${EVIL}`),
-    'a second slash': (path) => ask(`/${path}`),
-    'a way round': (path) => ask(`/categories/..${path}`),
-    'an escaped slash': (path) => ask(path.replace('/products/', '/products%2f')),
-    'a fragment': (path) =>
-      attack(`GET ${path}#${EVIL} HTTP/1.1\r\nHost: 127.0.0.1:${edge.port}\r\nConnection: close\r\n\r\n`),
-    'two hosts': (path) =>
-      attack(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${edge.port}\r\nHost: ${EVIL}\r\nConnection: close\r\n\r\n`),
-    'an absolute address of another host': (path) =>
-      attack(`GET http://${EVIL}${path} HTTP/1.1\r\nHost: 127.0.0.1:${edge.port}\r\nConnection: close\r\n\r\n`),
-    'two lengths': (path) =>
-      attack(
-        `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${edge.port}\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\nGET /categories HTTP/1.1\r\nHost: ${EVIL}\r\n\r\n`,
-      ),
-    'a length and chunks': (path) =>
-      attack(
-        `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1:${edge.port}\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${edge.port}\r\nX: ${EVIL}\r\n\r\n`,
-      ),
-    'a blank before the colon': (path) =>
-      attack(`GET ${path} HTTP/1.1\r\nHost : ${EVIL}\r\nHost: 127.0.0.1:${edge.port}\r\n\r\n`),
-    'a folded line': (path) =>
-      attack(
-        `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${edge.port}\r\nX-A: a\r\n X-Forwarded-Host: ${EVIL}\r\nConnection: close\r\n\r\n`,
-      ),
+  test('no answer names the request of somebody else, wherever it comes from', async () => {
+    const path = `/products/${nextProduct()}`
+    const named = (name: string) => ask(path, { headers: { 'x-request-id': name } })
+    const replies = [await named('one'), await named('two'), await ask(path), await ask('/products/x')]
+    const [, , unnamed, problem] = replies.map(({ headers }) => String(headers['x-request-id']))
+    expect(replies.map(({ headers }) => headers['x-cache'])).toEqual(['MISS', 'HIT', 'HIT', 'PASS'])
+    expect(replies.slice(0, 2).map(({ headers }) => headers['x-request-id'])).toEqual(['one', 'two'])
+    expect(unnamed).toMatch(/^lockstep-edge\.[\d.]+$/)
+    expect(JSON.parse(replies[3]?.body ?? '')).toMatchObject({ status: 400, requestId: problem })
+  })
+
+  test('only who has the token purges', async () => {
+    const path = `/products/${nextProduct()}`
+    await ask(path)
+    for (const method of ['PURGEALL', 'PURGEKEYS', 'SOFTPURGEKEYS']) {
+      for (const token of ['', EVIL]) {
+        const headers = { 'x-purge-token': token, 'x-purge-keys': '*' }
+        expect((await ask(path, { method, headers })).status).toBe(401)
+      }
+    }
+    expect((await ask(path)).headers['x-cache']).toBe('HIT')
+    await flush(edge.url)
+    expect((await ask(path)).headers['x-cache']).toBe('MISS')
+  })
+})
+
+describe('itest/api: probes of the edge before an origin that shows whatever a request says', () => {
+  const noticedAt = async (change?: (vcl: string) => string): Promise<string[]> => {
+    const origin = await startCarelessOrigin()
+    onTestFinished(() => origin.stop())
+    const careless = await startEdge(origin.port, change)
+    onTestFinished(() => careless.stop())
+    const noticed: string[] = []
+    for (const [index, name] of Object.keys(PROBES).entries()) {
+      const { after, fresh } = await probe(careless.url, `/products/${index}`, name)
+      if (JSON.stringify(shown(after)) !== JSON.stringify(shown(fresh))) noticed.push(name)
+    }
+    return noticed
   }
 
-  test.each(Object.entries(requests))('%s changes what nobody else sees', async (_what, hostile) => {
-    const path = `/products/${nextProduct()}`
-    await hostile(path).catch(() => undefined)
-    const afterwards = await ask(path)
-    expect((await flush()).status).toBe(200)
-    expect(shown(afterwards)).toEqual(shown(await ask(path)))
-    expect(afterwards.status).toBe(200)
-    expect(JSON.stringify(afterwards)).not.toContain(EVIL)
+  test('every probe that reaches the origin is noticed', async () => {
+    expect(await noticedAt()).toEqual(Object.keys(PROBES).filter((name) => !KEPT_BACK.includes(name)))
   })
+
+  test('every probe is noticed where the edge hands on all that it keeps back', async () => {
+    expect(await noticedAt(withoutGuards)).toEqual(Object.keys(PROBES))
+  })
+
+  test.each(Object.entries(AMBIGUOUS))(
+    '%s: a careless server is fooled, and the edge hands nothing on',
+    async (_what, bytes) => {
+      const origin = await startCarelessOrigin()
+      onTestFinished(() => origin.stop())
+      const careless = await startEdge(origin.port)
+      onTestFinished(() => careless.stop())
+      await attack(origin.url, bytes(origin.url))
+      expect(origin.received.join()).toContain(EVIL)
+      origin.received.length = 0
+      await attack(careless.url, bytes(careless.url))
+      expect(origin.received.join()).not.toContain(EVIL)
+    },
+  )
 })
 
 describe('itest/api: private answers', () => {
@@ -227,3 +174,37 @@ describe('itest/api: private answers', () => {
     expect(JSON.parse(await recent(berta))).toEqual({ items: [] })
   })
 })
+
+/** The edge without what keeps a visitor's request from others, with one page for all addresses that one could take for another. */
+function withoutGuards(vcl: string): string {
+  // Varnish itself hands none of these on.
+  const fields = ['Range', 'If-None-Match', 'If-Modified-Since', 'Accept-Encoding', 'Cache-Control']
+  const lines = (line: (field: string) => string): string => fields.map(line).join('\n')
+  const keep = `set req.http.n-method = req.method; ${lines((field) => `set req.http.n-${field} = req.http.${field};`)}`
+  const cuts: readonly (readonly [from: string, to: string])[] = [
+    ['if (req.http.Authorization || req.http.Cookie || req.http.Lockstep-Token) { return (pass); }', ''],
+    ['unset req.http.xkey;', ''],
+    ['unset req.http.X-Purge-Token;', ''],
+    ['unset req.http.X-Purge-Keys;', ''],
+    ['if (req.method !~ "^(GET|HEAD|PUT|POST|PATCH|DELETE|OPTIONS|TRACE)$") { return (pass); }', ''],
+    ['if (req.method != "GET" && req.method != "HEAD") { return (pass); }', keep],
+    // What another method has stored would be purged as soon as it is delivered.
+    ['resp.status >= 200 && resp.status < 400', 'false'],
+  ]
+  let open = vcl
+  for (const [from, to] of cuts) {
+    expect(open).toContain(from)
+    open = open.replace(from, to)
+  }
+  return `${open}
+    sub vcl_hash {
+      hash_data(regsuball(regsub(regsub(regsub(req.url, "[?;#].*", ""), "/[^/]+/[.][.]/", "/"), "(?i)%2f", "/"), "//", "/"));
+      return (lookup);
+    }
+    sub vcl_backend_fetch {
+      set bereq.method = bereq.http.n-method;
+      unset bereq.http.n-method;
+      ${lines((field) => `set bereq.http.${field} = bereq.http.n-${field}; unset bereq.http.n-${field};`)}
+    }
+  `
+}
