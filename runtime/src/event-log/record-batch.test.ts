@@ -25,7 +25,9 @@ const theirCrc = require('kafkajs/src/protocol/recordBatch/crc32C') as (bytes: B
 const stamp = { producerId: 7n, producerEpoch: 3, sequence: 41 }
 const keys = fc.option(fc.uint8Array({ maxLength: 200 }), { nil: null })
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100 })
-const headers = fc.option(fc.dictionary(text, text, { maxKeys: 3, noNullPrototype: true }), { nil: undefined })
+// What every object has counts for a header that came before in kafkajs.
+const headerName = text.filter((name) => !(name in {}))
+const headers = fc.option(fc.dictionary(headerName, text, { maxKeys: 3, noNullPrototype: true }), { nil: undefined })
 const records = fc.array(fc.tuple(keys, fc.uint8Array({ maxLength: 20_000 }), headers), { minLength: 1, maxLength: 40 })
 
 describe('runtime/event-log/record-batch', () => {
