@@ -11,8 +11,8 @@ export interface RedisAcksOptions {
   readonly onError: (error: Error) => void
 }
 
-// Of the node that holds the key: those of a cluster have a clock each.
-const TIME = "#!lua flags=no-writes\nreturn redis.call('TIME')"
+// The time is that of the node that holds the key: those of a cluster have a clock each.
+const READ = "#!lua flags=no-writes\nreturn {redis.call('TIME'), redis.call('HGETALL', KEYS[1])}"
 
 const CONNECTION = { connectTimeout: 1_000, retryStrategy: (attempt: number) => Math.min(1_000, 50 * attempt) }
 
@@ -31,11 +31,12 @@ export function createRedisAcks(options: RedisAcksOptions): ProcessAcks {
   const hints = openHints(url, key, onError)
   return {
     read: async () => {
-      // Time first: an acknowledgement then looks younger than it is, never older, and its process counts as alive.
-      const [time, acks] = await Promise.all([redis.eval(TIME, 1, key), redis.hgetall(key)])
-      const [seconds, micros] = time as [string, string]
+      const [[seconds, micros], fields] = (await redis.eval(READ, 1, key)) as [[string, string], string[]]
       const nowMs = Number(seconds) * 1000 + Number(micros) / 1000
-      return { nowMs, acks: Object.entries(acks).flatMap(parseAck) }
+      const acks = fields.flatMap((process, index) =>
+        index % 2 === 0 ? parseAck(process, fields[index + 1] ?? '') : [],
+      )
+      return { nowMs, acks }
     },
     onHint: (listener) => void hints.on('message', listener),
     close: async () => {
@@ -55,7 +56,7 @@ function openHints(url: string, channel: string, onError: (error: Error) => void
 }
 
 /** An acknowledgement that cannot be read is one of a process that has applied nothing and lives. */
-function parseAck([process, text]: [string, string]): ProcessAck[] {
+function parseAck(process: string, text: string): ProcessAck[] {
   try {
     const { id, at } = JSON.parse(text) as { id?: unknown; at?: unknown }
     if (typeof id === 'string' && typeof at === 'number') return [{ process, busId: id, atMs: at }]
