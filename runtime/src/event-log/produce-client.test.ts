@@ -14,10 +14,31 @@ async function startSilent() {
     server.close()
     for (const socket of sockets) socket.destroy()
   })
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, sockets }
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, sockets, server }
+}
+
+/** Refuses a producer id, whatever it is asked: no coordinator yet (14). */
+async function startRefusing() {
+  const { address, sockets, server } = await startSilent()
+  const answer = Buffer.alloc(4 + 4 + 4 + 2 + 8 + 2)
+  answer.writeInt32BE(answer.length - 4, 0)
+  answer.writeInt16BE(14, 12)
+  server.on('connection', (socket: Socket) => socket.on('data', () => socket.write(answer)))
+  return { address, sockets }
 }
 
 describe('runtime/produce-client', () => {
+  test('a broker that has no producer id to give is not asked again before the others', async () => {
+    const [first, other] = [await startRefusing(), await startRefusing()]
+    const brokers = [first.address, other.address]
+    const client = new ProduceClient({ brokers, namespace: 'n', clientId: 'c' })
+    let hasFailed = false
+    client.send([{ topic: 't', partition: 0, batch: new RecordBatch() }]).catch(() => (hasFailed = true))
+    await waitFor(() => other.sockets.length > 0 || hasFailed, 10_000)
+    expect(hasFailed).toBe(false)
+    client.close()
+  })
+
   test('a broker that answers nothing holds up the others for a second, not for the contract', async () => {
     const [gone, other] = [await startSilent(), await startSilent()]
     const brokers = [gone.address, other.address]

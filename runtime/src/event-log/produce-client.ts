@@ -125,17 +125,22 @@ export class ProduceClient {
   }
 
   async #initProducer(): Promise<{ id: bigint; epoch: number }> {
-    const socket = await this.#anySocket()
+    const { address, socket } = await this.#anySocket()
     const answer = await socket.request({ ...INIT_PRODUCER_ID, body: [wireString(null), wireInt32(60_000)] })
     answer.skip(4)
     const code = answer.int16()
-    if (code !== 0) throw new RefusedError('a producer id', code)
+    if (code !== 0) {
+      // It has none left and its controller is being elected; another one may have.
+      this.#failed.add(address)
+      throw new RefusedError('a producer id', code)
+    }
+    this.#failed.delete(address)
     return { id: answer.int64(), epoch: answer.int16() }
   }
 
   async #loadLeaders(batches: readonly Encoded[]): Promise<void> {
     const topics = [...new Set(batches.map(({ topic }) => topic))]
-    const socket = await this.#anySocket()
+    const { socket } = await this.#anySocket()
     const body = [wireInt32(topics.length), ...topics.map(wireString), Buffer.from([0])]
     const answer = await socket.request({ ...METADATA, body })
     this.#leaders = readLeaders(answer)
@@ -164,13 +169,13 @@ export class ProduceClient {
   }
 
   /** The first broker that can be reached, of those known by now or given. */
-  async #anySocket(): Promise<BrokerSocket> {
+  async #anySocket(): Promise<{ readonly address: string; readonly socket: BrokerSocket }> {
     let error: unknown
     const known = [...new Set([...this.#leaders.values(), ...this.#connection.brokers])]
     const [failed = [], sound = []] = [true, false].map((has) => known.filter((each) => this.#failed.has(each) === has))
     for (const address of [...sound, ...failed]) {
       try {
-        return await this.#socket(address)
+        return { address, socket: await this.#socket(address) }
       } catch (caught) {
         error = caught
       }
