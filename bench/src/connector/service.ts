@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { PROGRAM, ROOT } from '../lockstep.ts'
 
 // As the image runs it, and with the heap that compose.yaml gives it.
-const HEAP = ['--max-semi-space-size=4', '--max-old-space-size=128']
+const HEAP = ['--max-semi-space-size=16', '--max-old-space-size=128']
 const FLAGS = ['--enable-source-maps', ...HEAP, PROGRAM, 'connector']
 // USER_HZ: a kernel ABI constant on Linux.
 const TICKS_PER_SECOND = 100

@@ -11,7 +11,7 @@ import { commitItems, openItemsDatabase, waitsOf } from '../pgbench.ts'
 
 const LISTENER = fileURLToPath(new URL('listener.ts', import.meta.url))
 // As the image runs it.
-const FLAGS = ['--enable-source-maps', '--max-semi-space-size=4', PROGRAM, 'dev']
+const FLAGS = ['--enable-source-maps', '--max-semi-space-size=16', PROGRAM, 'dev']
 const RULES = 'tables:\n  public.items:\n    - tag: item:{id}\n'
 const NAMESPACE = 'bench'
 const LISTENERS = 4
