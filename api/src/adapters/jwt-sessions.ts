@@ -37,10 +37,9 @@ export function createJwtSessions(options: JwtSessionOptions): Sessions {
   const [iss, aud] = [namespace, `${namespace}-shop`]
   const seconds = (): number => Math.floor(now().getTime() / 1000)
   const sign = createSigner({ key: secret, algorithm: ALGORITHM, iss, aud })
-  // The end is judged below, by the clock that is given.
-  const rules = { allowedIss: iss, allowedAud: aud, ignoreExpiration: true }
   const verifiers = [secret, ...(previousSecret ? [previousSecret] : [])].map((key) =>
-    createVerifier({ ...rules, algorithms: [ALGORITHM], key }),
+    // The end is judged below, by the clock that is given.
+    createVerifier({ key, algorithms: [ALGORITHM], allowedIss: iss, allowedAud: aud, ignoreExpiration: true }),
   )
   const claimsOf = (token: string): Partial<Claims> | null => {
     for (const verify of verifiers) {

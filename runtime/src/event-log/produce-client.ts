@@ -172,8 +172,8 @@ export class ProduceClient {
   async #anySocket(): Promise<{ readonly address: string; readonly socket: BrokerSocket }> {
     let error: unknown
     const known = [...new Set([...this.#leaders.values(), ...this.#connection.brokers])]
-    const [failed = [], sound = []] = [true, false].map((has) => known.filter((each) => this.#failed.has(each) === has))
-    for (const address of [...sound, ...failed]) {
+    const failedOf = (address: string): number => Number(this.#failed.has(address))
+    for (const address of known.toSorted((one, other) => failedOf(one) - failedOf(other))) {
       try {
         return { address, socket: await this.#socket(address) }
       } catch (caught) {
