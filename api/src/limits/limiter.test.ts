@@ -67,11 +67,33 @@ describe('api/limits/limiter', () => {
     const world = setUp(read)
     const limiter = world.replica()
     await outcomes(limiter, 1_000)
-    expect(world.asked()).toBe(100)
+    // The first asks for itself, the others by batches of a hundredth.
+    expect(world.asked()).toBe(101)
     await outcomes(limiter, 1)
     const before = world.asked()
     expect(await outcomes(limiter, 1_000)).toEqual({ limited: 1_000 })
     expect(world.asked()).toBe(before)
+  })
+
+  test('a client far below its limit is never refused, however many replicas it asks', async () => {
+    const world = setUp(read)
+    const replicas = Array.from({ length: 20 }, world.replica)
+    for (let second = 0; second < 60; second++) {
+      for (const replica of replicas) expect(await outcomes(replica, 1)).toEqual({ admitted: 1 })
+      world.pass(1_000)
+    }
+  })
+
+  test('a steady client asks four times a second, however much it sends', async () => {
+    const world = setUp({ ...read, limit: 1_000_000 })
+    const limiter = world.replica()
+    const seconds = 10
+    for (let ms = 0; ms < seconds * 1_000; ms++) {
+      expect(await outcomes(limiter, 5)).toEqual({ admitted: 5 })
+      world.pass(1)
+    }
+    // And some more while it learns the rate.
+    expect(world.asked()).toBeLessThan(seconds * 4 + 10)
   })
 
   test('the time that a refusal names is enough, and less is not', async () => {

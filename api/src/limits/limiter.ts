@@ -21,15 +21,21 @@ export interface LimiterOptions {
   readonly time: Pick<TimeSource, 'nowMs'>
 }
 
-// A replica takes this share of a limit at once, so that most requests ask nobody. What it has taken and not used within
-// the life is lost to the client, so it is little and short; a limit below 100 is asked for one by one, exactly.
-const BATCH_SHARE = 0.01
+// A replica takes for the requests that wait and for as many more as it has just seen in this time, so that most requests
+// ask nobody. What it has taken and not used within the life is lost to the client: a share of the limit, taken whatever the
+// client sends, would cost one of few requests to each of three replicas more than the limit.
+const AHEAD_MS = 250
 const CREDIT_LIFE_MS = 1_000
+// And no more than this share of the limit; one below 100 is asked for one by one, exactly.
+const BATCH_SHARE = 0.01
 const MAX_CLIENTS = 10_000
 
 interface Credits {
   left: number
   endsAt: number
+  askedAt: number
+  usedSince: number
+  waiting: number
   refusedUntil: number
   remaining: number
   resetMs: number
@@ -63,31 +69,46 @@ export class Limiter {
 
   #pay(credits: Credits): Verdict {
     credits.left -= 1
+    credits.usedSince += 1
     return { outcome: 'admitted', remaining: credits.remaining + credits.left, resetMs: credits.resetMs }
   }
 
   async #ask(client: string, credits: Credits): Promise<Verdict> {
-    for (;;) {
-      // One question for all who wait; where a batch is one credit, each asks for its own.
-      const isShared = this.#batch > 1
-      const asking = (isShared ? credits.asking : null) ?? this.#take(client, credits)
-      if (isShared) credits.asking = asking
-      const verdict = await asking
-      if (credits.asking === asking) credits.asking = null
-      if (verdict !== null) return verdict
-      if (credits.left > 0) return this.#pay(credits)
+    credits.waiting += 1
+    try {
+      for (;;) {
+        // One question for all who wait; where a batch is one credit, each asks for its own.
+        const isShared = this.#batch > 1
+        const asking = (isShared ? credits.asking : null) ?? this.#take(client, credits)
+        if (isShared) credits.asking = asking
+        const verdict = await asking
+        if (credits.asking === asking) credits.asking = null
+        if (verdict !== null) return verdict
+        if (credits.left > 0) return this.#pay(credits)
+      }
+    } finally {
+      credits.waiting -= 1
     }
+  }
+
+  /** How many credits to ask for. */
+  #wanted(credits: Credits, now: number): number {
+    const ahead = Math.floor((credits.usedSince * AHEAD_MS) / Math.max(1, now - credits.askedAt))
+    credits.askedAt = now
+    credits.usedSince = 0
+    return Math.min(this.#batch, Math.max(credits.waiting, ahead))
   }
 
   /** Takes a batch; null where there are credits now. */
   async #take(client: string, credits: Credits): Promise<Verdict | null> {
     const { policy, local, time } = this.#options
+    const want = this.#wanted(credits, time.nowMs())
     let grant: Grant
     try {
-      grant = await this.#options.breaker.run(() => this.#options.shared.take(policy, client, this.#batch))
+      grant = await this.#options.breaker.run(() => this.#options.shared.take(policy, client, want))
     } catch {
       if (policy.withoutRedis === 'refuse') return { outcome: 'unavailable' }
-      grant = await local.take(policy, client, this.#batch)
+      grant = await local.take(policy, client, want)
     }
     const now = time.nowMs()
     if (grant.granted === 0) {
@@ -105,7 +126,17 @@ export class Limiter {
     const known = this.#clients.get(client)
     if (known !== undefined) return known
     if (this.#clients.size >= MAX_CLIENTS) this.#clients.delete(this.#clients.keys().next().value ?? '')
-    const made = { left: 0, endsAt: 0, refusedUntil: 0, remaining: 0, resetMs: 0, asking: null }
+    const made: Credits = {
+      left: 0,
+      endsAt: 0,
+      askedAt: 0,
+      usedSince: 0,
+      waiting: 0,
+      refusedUntil: 0,
+      remaining: 0,
+      resetMs: 0,
+      asking: null,
+    }
     this.#clients.set(client, made)
     return made
   }
