@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { waitFor } from '../testing/wait-for.ts'
 import { ProduceClient } from './produce-client.ts'
 import { RecordBatch } from './record-batch.ts'
@@ -49,5 +49,18 @@ describe('runtime/produce-client', () => {
     expect(performance.now() - begin).toBeLessThan(3_000)
     expect(gone.sockets).toHaveLength(1)
     client.close()
+  })
+
+  test('what one broker that is gone has cost makes no other cost more', async () => {
+    const all = [await startSilent(), await startSilent(), await startSilent()]
+    const brokers = all.map(({ address }) => address)
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    onTestFinished(() => timers.mockRestore())
+    const client = new ProduceClient({ brokers, namespace: 'n', clientId: 'c', ssl: { servername: 'broker' } })
+    client.send([{ topic: 't', partition: 0, batch: new RecordBatch() }]).catch(() => undefined)
+    await waitFor(() => all.every(({ sockets }) => sockets.length > 0), 10_000)
+    client.close()
+    const waits = timers.mock.calls.map(([, ms]) => ms ?? 0).filter((ms) => ms >= 1_000)
+    expect(waits).toEqual([1_000, 1_000, 1_000])
   })
 })

@@ -60,9 +60,8 @@ export class ProduceClient {
   readonly #sequences = new Map<string, number>()
   /** `topic/partition` → address of its leader. */
   #leaders = new Map<string, string>()
-  /** Addresses that failed last, to be asked after all others. */
-  readonly #failed = new Set<string>()
-  #connectWithinMs = FIRST_CONNECT_WITHIN_MS
+  /** Addresses that failed last, to be asked after all others, and how long the next connection to each may take, ms. */
+  readonly #failed = new Map<string, number>()
   #producer: { readonly id: bigint; readonly epoch: number } | undefined
   #isClosed = false
 
@@ -116,7 +115,7 @@ export class ProduceClient {
       } catch (caught) {
         error = caught
         if (isFinal(caught)) throw caught
-        this.#failed.add(address)
+        this.#noteFailed(address)
         failed.push(...group.filter((each) => !failed.includes(each)))
       }
     }
@@ -131,7 +130,7 @@ export class ProduceClient {
     const code = answer.int16()
     if (code !== 0) {
       // It has none left and its controller is being elected; another one may have.
-      this.#failed.add(address)
+      this.#noteFailed(address)
       throw new RefusedError('a producer id', code)
     }
     this.#failed.delete(address)
@@ -155,17 +154,21 @@ export class ProduceClient {
   }
 
   #open(address: string): Promise<BrokerSocket> {
-    const opening = BrokerSocket.open(address, this.#connection, this.#connectWithinMs)
+    const withinMs = this.#failed.get(address) ?? FIRST_CONNECT_WITHIN_MS
+    const opening = BrokerSocket.open(address, this.#connection, withinMs)
     this.#sockets.set(address, opening)
     opening.then(
       () => this.#failed.delete(address),
       () => {
         this.#sockets.delete(address)
-        this.#failed.add(address)
-        this.#connectWithinMs = Math.min(2 * this.#connectWithinMs, LAST_CONNECT_WITHIN_MS)
+        this.#failed.set(address, Math.min(2 * withinMs, LAST_CONNECT_WITHIN_MS))
       },
     )
     return opening
+  }
+
+  #noteFailed(address: string): void {
+    this.#failed.set(address, this.#failed.get(address) ?? FIRST_CONNECT_WITHIN_MS)
   }
 
   /** The first broker that can be reached, of those known by now or given. */
