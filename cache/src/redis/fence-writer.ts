@@ -13,7 +13,7 @@ import {
   type OpenRequest,
 } from '../fence-writer.ts'
 import { call, runOne, runPipeline, timeOf } from './pipeline.ts'
-import { invalidations } from './invalidations.ts'
+import { invalidations, raising } from './invalidations.ts'
 import { ADVANCE, OPEN } from './scripts.ts'
 
 /** What a fence writer needs. */
@@ -57,8 +57,7 @@ class RedisFenceWriter implements FenceWriter {
     const { plain = [] } = batch
     const { lsn, told } = wordsOf(batch.watermark)
     assertPlain(plain)
-    const keys = [this.#keys.watermark, this.#keys.bus]
-    for (const { tag } of plain) keys.push(this.#keys.fence(tag), this.#keys.value(tag), this.#keys.lease(tag))
+    const { names, stamps } = raising(this.#keys, plain)
     const args = [
       batch.partition,
       batch.from.toString(),
@@ -72,9 +71,9 @@ class RedisFenceWriter implements FenceWriter {
       lsn,
       raises.size,
       ...[...raises].flat(),
-      ...plain.map(({ stamp }) => stamp),
+      ...stamps,
     ]
-    const reply = await runOne(this.#redis, call(ADVANCE, keys, args))
+    const reply = await runOne(this.#redis, call(ADVANCE, [this.#keys.watermark, this.#keys.bus, ...names], args))
     const [kind, detail = '', newer = ''] = reply as [AdvanceReply['kind'], string?, string?]
     if (kind === 'applied') return { kind, busId: detail, ...(newer === '' ? {} : { outdatedBy: Number(newer) }) }
     return kind === 'stands' ? { kind, offset: BigInt(detail) } : { kind }

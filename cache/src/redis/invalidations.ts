@@ -13,21 +13,34 @@ export interface FenceLife {
   readonly nonce: () => string
 }
 
+/** A fence to raise. */
+export interface Raise {
+  readonly tag: Tag
+  readonly stamp: Stamp
+}
+
+/** KEYS and W of the tags of one call, as the scripts take them: each tag once, by its greatest stamp. */
+export function raising(keys: RedisKeys, fences: readonly Raise[]): { names: string[]; stamps: Stamp[] } {
+  const greatest = new Map<Tag, Stamp>()
+  for (const { tag, stamp } of fences) {
+    const known = greatest.get(tag)
+    if (known === undefined || known < stamp) greatest.set(tag, stamp)
+  }
+  const tags = [...greatest.keys()]
+  const fenceKeys = tags.map((tag) => keys.fence(tag))
+  const names = fenceKeys.concat(
+    tags.map((tag) => keys.lease(tag)),
+    tags.map((tag) => keys.value(tag)),
+  )
+  return { names, stamps: [...greatest.values()] }
+}
+
 /** Writes the commands that raise fences of plain tags and drop what they cover. */
-export function invalidations(
-  keys: RedisKeys,
-  fences: readonly { readonly tag: Tag; readonly stamp: Stamp }[],
-  { lifeMs, nonce }: FenceLife,
-): Command[] {
+export function invalidations(keys: RedisKeys, fences: readonly Raise[], { lifeMs, nonce }: FenceLife): Command[] {
   const commands: Command[] = []
   for (let start = 0; start < fences.length; start += TAGS_PER_CALL) {
-    const names: string[] = []
-    const args: (string | number)[] = [lifeMs, nonce()]
-    for (const { tag, stamp } of fences.slice(start, start + TAGS_PER_CALL)) {
-      names.push(keys.fence(tag), keys.value(tag), keys.lease(tag))
-      args.push(stamp)
-    }
-    commands.push(call(INVALIDATE, names, args))
+    const { names, stamps } = raising(keys, fences.slice(start, start + TAGS_PER_CALL))
+    commands.push(call(INVALIDATE, names, [lifeMs, nonce(), ...stamps]))
   }
   return commands
 }

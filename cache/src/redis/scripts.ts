@@ -17,32 +17,38 @@ function script(source: string): Script {
 // `allow-oom` lets a script write although `maxmemory` is reached: invalidation must not stop exactly when Redis is full.
 // Scripts that fill the cache do not have it: when Redis is full they are refused, and nothing but a load is lost.
 
-// Raises one fence and drops what it covers.
-const RAISE_FENCE = `
-local function fence(key, value, lease, life, incarnation, w)
-  local stored = redis.call('GETRANGE', value, 0, 27)
-  if stored ~= '' and stored < w then redis.call('UNLINK', value) end
-  local known = redis.call('MGET', key, lease)
-  if known[2] and known[2]:sub(1, 28) < w then redis.call('DEL', lease) end
-  if not known[1] then
-    redis.call('SET', key, w .. ':' .. incarnation, 'PX', life)
-  else
-    if known[1]:sub(1, 28) < w then redis.call('SET', key, w .. known[1]:sub(29), 'KEEPTTL') end
-    redis.call('PEXPIRE', key, life, 'GT')
+// Raises the fence of each tag and drops what it covers. KEYS from `first` on: fences, then leases, then values of `n` tags,
+// none twice; W of the tags behind ARGV[at]. What is there is asked for at once, since each call from Lua costs more than what
+// it does here, and of most tags that change nothing is in Redis.
+const RAISE_FENCES = `
+local function raise_fences(first, n, life, nonce, at)
+  if n == 0 then return end
+  local known, values = redis.call('MGET', unpack(KEYS, first, first + 2 * n - 1)), first + 2 * n
+  local cached = redis.call('EXISTS', unpack(KEYS, values, values + n - 1)) > 0
+  for i = 1, n do
+    local key, value, w, old, lease = KEYS[first + i - 1], KEYS[values + i - 1], ARGV[at + i], known[i], known[n + i]
+    if cached then
+      local stored = redis.call('GETRANGE', value, 0, 27)
+      if stored ~= '' and stored < w then redis.call('UNLINK', value) end
+    end
+    if lease and lease:sub(1, 28) < w then redis.call('DEL', KEYS[first + n + i - 1]) end
+    if not old then
+      redis.call('SET', key, w .. ':' .. nonce .. '.' .. i, 'PX', life)
+    else
+      if old:sub(1, 28) < w then redis.call('SET', key, w .. old:sub(29), 'KEEPTTL') end
+      redis.call('PEXPIRE', key, life, 'GT')
+    end
   end
 end`
 
 /**
- * KEYS fence, value, lease of each tag; ARGV shortMs, nonce, then W of each tag. Several tags in one call only where one
+ * KEYS of the tags and W of each as RAISE_FENCES has them; ARGV shortMs, nonce, then W. Several tags in one call only where one
  * node holds all of their slots: sending and looking up a script costs more than running it.
  */
 export const INVALIDATE = script(`
 #!lua flags=allow-oom
-${RAISE_FENCE}
-for i = 3, #ARGV do
-  local at = 3 * (i - 3)
-  fence(KEYS[at + 1], KEYS[at + 2], KEYS[at + 3], ARGV[1], ARGV[2] .. '.' .. i, ARGV[i])
-end
+${RAISE_FENCES}
+raise_fences(1, #KEYS / 3, ARGV[1], ARGV[2], 2)
 `)
 
 /**
@@ -112,7 +118,7 @@ return redis.call('DEL', KEYS[1])
 `)
 
 /**
- * KEYS w, bus, then fence, value, lease of each tag to raise first; ARGV partition, from, to, nonce, fences as JSON,
+ * KEYS w, bus, then those of the tags to raise first, as RAISE_FENCES has them; ARGV partition, from, to, nonce, fences as JSON,
  * greatest stamp of them or '', watermark stamp or '', echo, partition count or '', longest bus, shortMs, LSN of the watermark or '',
  * number of classes, pairs of (field of `w`, stamp) for classes and `*`, then W of each tag. The entry carries the LSN only
  * where the watermark it tells is not newer than the one the LSN belongs to.
@@ -121,11 +127,9 @@ return redis.call('DEL', KEYS[1])
  */
 export const ADVANCE = script(`
 #!lua flags=allow-oom
-${RAISE_FENCE}
+${RAISE_FENCES}
 local behind = 13 + 2 * ARGV[13]
-for i = 1, #ARGV - behind do
-  fence(KEYS[3 * i], KEYS[3 * i + 1], KEYS[3 * i + 2], ARGV[11], ARGV[4] .. '.' .. i, ARGV[behind + i])
-end
+raise_fences(3, #ARGV - behind, ARGV[11], ARGV[4], behind)
 
 local w = KEYS[1]
 if redis.call('EXISTS', w) == 0 then return {'absent'} end

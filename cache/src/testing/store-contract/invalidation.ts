@@ -53,6 +53,19 @@ export function registerInvalidation(given: Given): void {
     expect((await leaseAt(given(), 6, 'other')).lease).not.toBeNull()
   })
 
+  test('of many tags together each has its own, and of one named twice the greatest stamp counts', async () => {
+    await storeAt(given(), 5)
+    const others = Array.from({ length: 100 }, (_, index) => ({
+      tag: `other:${index}` as Tag,
+      stamp: stampAt(index + 1),
+    }))
+    await given().writer.applyFences([...others, { tag: TAG, stamp: stampAt(7) }, { tag: TAG, stamp: stampAt(6) }])
+    expect((await fenceOf(given()))?.stamp).toBe(stampAt(7))
+    expect(await given().store.values.value(TAG)).toBeNull()
+    const { records } = await given().store.values.fences(others.map(({ tag }) => tag))
+    expect(records.map((record) => record?.stamp)).toEqual(others.map(({ stamp }) => stamp))
+  })
+
   test('the write path raises the same fences', async () => {
     await storeAt(given(), 5)
     await given().store.fences.apply([{ tag: TAG, stamp: stampAt(6) }], 60_000)
