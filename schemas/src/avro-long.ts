@@ -4,7 +4,8 @@ const MAX = 2n ** 63n - 1n
 const MIN = -(2n ** 63n)
 // Below this magnitude zigzag arithmetic on doubles is exact.
 const EXACT = 2n ** 51n
-const EXACT_BYTES = 7
+// Eight bytes may hold more than a double does; the sum then says so.
+const EXACT_BYTES = 8
 /** One target per length: avsc copies the bytes out before the next call, so nothing is allocated per value. */
 const TARGETS = Array.from({ length: 11 }, (_, length) => Buffer.alloc(length))
 const scratch = Buffer.alloc(10)
@@ -49,7 +50,7 @@ function readZigzag(bytes: Buffer): bigint {
   if (bytes.length <= EXACT_BYTES) {
     let value = 0
     for (let index = bytes.length - 1; index >= 0; index--) value = value * 128 + (bytes[index]! & 0x7f)
-    return BigInt(value % 2 === 0 ? value / 2 : -(value + 1) / 2)
+    if (value < Number.MAX_SAFE_INTEGER) return BigInt(value % 2 === 0 ? value / 2 : -(value + 1) / 2)
   }
   let value = 0n
   for (let index = bytes.length - 1; index >= 0; index--) value = (value << 7n) | BigInt(bytes[index]! & 0x7f)

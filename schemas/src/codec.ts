@@ -4,7 +4,7 @@ import { columnsBound, readColumns, writeColumns } from './columns.ts'
 import { UndecodableError } from './errors.ts'
 import type { Change, DeadLetter, Flush, LogEvent, PurgeCommand, Watermark } from './events.ts'
 import type { Lsn } from './lsn.ts'
-import { readPlainPurge } from './purge-reader.ts'
+import { readPlainChange, readPlainPurge } from './plain-readers.ts'
 import { ScratchBuffer } from './scratch-buffer.ts'
 import { parseStamp } from './stamp.ts'
 import { parseTag } from './tag.ts'
@@ -13,7 +13,10 @@ import { HEADER_BYTES, MARKER, READERS, WRITERS } from './wire-types.ts'
 import type { Writer } from './wire-types.ts'
 
 const MAX_GENERATION = 0xffffffffn
-const PURGE_FINGERPRINT = WRITERS.purge.header.readBigUInt64LE(2)
+const PLAIN_READERS = new Map<bigint, (bytes: Buffer, start: number) => LogEvent | null>([
+  [WRITERS.purge.header.readBigUInt64LE(2), readPlainPurge],
+  [WRITERS.change.header.readBigUInt64LE(2), readPlainChange],
+])
 const record = new ScratchBuffer()
 const columns = new ScratchBuffer()
 const arena = new Arena()
@@ -28,7 +31,7 @@ export function encodeEvent(event: LogEvent): Buffer {
     case 'flush':
       return write(WRITERS.flush, { ...event, generation: BigInt(event.generation) })
     case 'purge':
-      return write(WRITERS.purge, { ...event, commitLsn: signed(event.commitLsn) })
+      return write(WRITERS.purge, wirePurge(event))
     case 'dead-letter':
       return write(WRITERS['dead-letter'], event)
   }
@@ -56,7 +59,7 @@ export function decodeEvent(bytes: Buffer): LogEvent {
     )
   }
   try {
-    const plain = fingerprint === PURGE_FINGERPRINT ? readPlainPurge(bytes, HEADER_BYTES) : null
+    const plain = PLAIN_READERS.get(fingerprint)?.(bytes, HEADER_BYTES)
     if (plain) return plain
     assertWireShape(reader.written, bytes, HEADER_BYTES)
     const wire: unknown = reader.type.fromBuffer(bytes.subarray(HEADER_BYTES), reader.resolver)
@@ -95,6 +98,11 @@ function write(writer: Writer, wire: object): Buffer {
   }
   writer.header.copy(buffer, 0)
   return record.take(end)
+}
+
+// Written out: a storm encodes these by the hundred thousand, and spreading costs more than a field.
+function wirePurge({ id, tag, stamp, commitLsn, commitTimeUs, busId, reason }: PurgeCommand): object {
+  return { id, tag, stamp, commitLsn: signed(commitLsn), commitTimeUs, busId, reason }
 }
 
 /** Unsigned 64 bit travels as the long of the same bits. */

@@ -53,7 +53,8 @@ export const tag: fc.Arbitrary<Tag> = fc
     }
   }) as fc.Arbitrary<Tag>
 
-const change: fc.Arbitrary<Change> = fc.record({
+/** Generates changes of any values. */
+export const change: fc.Arbitrary<Change> = fc.record({
   kind: fc.constant('change'),
   op: fc.constantFrom('insert', 'update', 'delete', 'truncate', 'bulk', 'unknown'),
   table: text,
