@@ -46,15 +46,25 @@ describe('api/protection/refusal', () => {
   })
 
   test('twenty of one turn leave over three, so that what comes in between is never behind all of them', async () => {
-    let sent = 0
-    const raw = { writeHead: () => ({ end: () => void (sent += 1) }) }
-    const reply = { hijack: () => undefined, getHeaders: () => ({}), raw } as unknown as FastifyReply
-    for (let each = 0; each < 20; each++) refuse({ id: `${each}` } as FastifyRequest, reply)
-    const sentByTurn: number[] = []
-    for (let turn = 0; turn < 3; turn++) {
-      await endOfTurn()
-      sentByTurn.push(sent)
+    const sent: string[] = []
+    const raw = {
+      writeHead: () => ({
+        end: (body: string) => void sent.push((JSON.parse(body) as { requestId: string }).requestId),
+      }),
     }
-    expect(sentByTurn).toEqual([8, 16, 20])
+    const reply = { hijack: () => undefined, getHeaders: () => ({}), raw } as unknown as FastifyReply
+    const arrive = (count: number, from: number): void => {
+      for (let each = from; each < from + count; each++) refuse({ id: `${each}` } as FastifyRequest, reply)
+    }
+    arrive(12, 0)
+    const sentByTurn: number[] = []
+    for (let turn = 0; turn < 4; turn++) {
+      await endOfTurn()
+      sentByTurn.push(sent.length)
+      if (turn === 0) arrive(8, 12)
+    }
+    expect(sentByTurn).toEqual([8, 16, 20, 20])
+    // Who came first is answered first.
+    expect(sent).toEqual(Array.from({ length: 20 }, (_, each) => `${each}`))
   })
 })

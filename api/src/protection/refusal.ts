@@ -18,10 +18,16 @@ const HEADERS = {
 }
 
 // One event loop, one queue; bounded by the connections, because who waits for an answer sends nothing more.
-const waiting: [FastifyRequest, FastifyReply][] = []
+// Two stacks: taking the first out of one array of thousands would move all the others each turn, and keeping who is answered
+// would carry them through every collection.
+let arrived: [FastifyRequest, FastifyReply][] = []
+let next: [FastifyRequest, FastifyReply][] = []
 
 function sendSome(): void {
-  for (const [request, reply] of waiting.splice(0, REFUSALS_PER_TURN)) {
+  for (let count = 0; count < REFUSALS_PER_TURN; count++) {
+    if (next.length === 0) [next, arrived] = [arrived.toReversed(), []]
+    const [request, reply] = next.pop() ?? []
+    if (!request || !reply) return
     const body = `${PROBLEM}${JSON.stringify(request.id)}}`
     const headers = {
       ...(reply.getHeaders() as OutgoingHttpHeaders),
@@ -31,7 +37,7 @@ function sendSome(): void {
     reply.raw.writeHead(503, headers).end(body)
     request.noteAnswer?.(503)
   }
-  if (waiting.length > 0) setImmediate(sendSome)
+  if (next.length + arrived.length > 0) setImmediate(sendSome)
 }
 
 /**
@@ -41,6 +47,6 @@ function sendSome(): void {
  */
 export function refuse(request: FastifyRequest, reply: FastifyReply): void {
   reply.hijack()
-  if (waiting.length === 0) setImmediate(sendSome)
-  waiting.push([request, reply])
+  if (next.length + arrived.length === 0) setImmediate(sendSome)
+  arrived.push([request, reply])
 }
