@@ -49,6 +49,9 @@ export const OPERATION: readonly Fault[] = [
     id: 'D3',
     fault: 'disk full',
     answer: 'the slot gives up its WAL first, and says so before',
-    why: 'needs a small volume of its own; the alerts before it are tested (LockstepSlotHalfFull and its neighbours)',
+    tests: [
+      'on a small volume the slot gives up its WAL before the disk is full, and is made again behind a flush',
+      'on a small volume a slot without that bound fills the disk, and nothing can be written',
+    ],
   },
 ]
