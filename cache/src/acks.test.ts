@@ -27,4 +27,27 @@ describe('cache/acks', () => {
     await clock.advance(10)
     await stopping
   })
+
+  test('of entries that are applied together only the last is acknowledged, and later as a sign of life every 100 ms', async () => {
+    const clock = new FakeClock()
+    const acked: [string, number][] = []
+    const bus = {
+      ack: (_process: string, id: string) => Promise.resolve(acked.push([id, clock.now()]) && 1),
+      withdraw: () => Promise.resolve(),
+    }
+    const acks = new Acks({ bus, processId: 'p', clock, failed: () => undefined })
+    acks.start()
+    const began = clock.now()
+    for (const id of ['1-0', '2-0', '3-0']) acks.applied(id)
+    for (let ms = 0; ms < 250; ms++) {
+      await settle()
+      await clock.advance(1)
+    }
+    expect(acked.map(([id, at]) => [id, at - began])).toEqual([
+      ['3-0', 0],
+      ['3-0', 100],
+      ['3-0', 200],
+    ])
+    await acks.stop()
+  })
 })
