@@ -53,6 +53,7 @@ const wholePipeline = (name: string, include: string[], more: More, without: str
 const LOADS = ['itest/{pgbench,races,redis-faults}/*.test.ts']
 /** The long half: `npm test` leaves it out and says so; `npm run itest` and CI run it. */
 const LONG = ['itest/**/*.long.test.ts']
+const LONG_LOADS = ['itest/{pgbench,network,redis-faults,purger}/*.long.test.ts']
 const TELL = './scripts/vitest/long-half.setup.ts'
 
 export default defineConfig({
@@ -80,7 +81,8 @@ export default defineConfig({
       withServers('varnish', 60_000, WAITING),
       wholePipeline('itest', ['itest/**/*.test.ts'], { ...WAITING, globalSetup: [TELL] }, [...LOADS, ...LONG]),
       wholePipeline('itest-load', LOADS, ALONE, LONG),
-      wholePipeline('itest-long', LONG, { ...ALONE, testTimeout: 600_000 }),
+      wholePipeline('itest-long', LONG, { ...WAITING, testTimeout: 600_000 }, LONG_LOADS),
+      wholePipeline('itest-long-load', LONG_LOADS, { ...ALONE, testTimeout: 600_000 }),
     ],
   },
 })
