@@ -1,4 +1,5 @@
 import type { Logger, TimeSource } from '@lockstep/runtime'
+import type { Tag } from '@lockstep/schemas'
 import { assertNever } from './assert-never.ts'
 import { bisect } from './batch.ts'
 import type { Escalation } from './escalation.ts'
@@ -7,7 +8,7 @@ import type { JournalWriter } from './journal/port.ts'
 import type { PurgerMetrics } from './metrics.ts'
 import { Pace } from './pace.ts'
 import type { EdgeProvider, PurgeReply, RateBudget } from './ports.ts'
-import { PurgeQueue } from './purge-queue.ts'
+import { isOlder, PurgeQueue } from './purge-queue.ts'
 import type { LaneName, PurgeOutcome, QueuedRequest, Slot, Waiter } from './purge-queue.ts'
 import { RequestRecord } from './request-record.ts'
 
@@ -254,7 +255,7 @@ export class Dispatcher {
       case 'purged':
         this.#failures = 0
         if (reply.restMs !== undefined) this.#rest(reply.restMs)
-        return this.#purged(flight)
+        return this.#purged(flight, record)
       case 'refused':
         this.#failures = 0
         return this.#refuse(flight.request, reply.detail)
@@ -289,10 +290,13 @@ export class Dispatcher {
     void this.#deps.budget?.pause(ms)
   }
 
-  #purged(flight: InFlight): void {
+  #purged(flight: InFlight, record: RequestRecord): void {
+    const { slots } = flight.request
     for (const other of this.#inFlight) if (other !== flight) other.meanwhile.push(flight)
-    this.#pace.purged(flight.request.slots.length)
-    this.#settle(flight.request.slots, { kind: 'purged', startedMs: flight.startedMs })
+    this.#pace.purged(slots.length)
+    // What failed meanwhile waits here again.
+    this.#overtake(this.#queue.takeOlder(slots), record, () => flight.startedMs)
+    this.#settle(slots, { kind: 'purged', startedMs: flight.startedMs })
   }
 
   /**
@@ -301,19 +305,30 @@ export class Dispatcher {
    */
   #return({ request, startedMs, meanwhile }: InFlight, record: RequestRecord): void {
     if (meanwhile.length === 0) return this.#queue.putBack(request)
-    const later = meanwhile.filter((other) => other.startedMs >= startedMs)
-    const purged = new Map(later.flatMap((other) => other.request.slots.map((slot) => [slot.tag, { slot, other }])))
+    const purged = new Map<Tag, { readonly slot: Slot; readonly other: InFlight }>()
+    for (const other of meanwhile) {
+      for (const slot of other.request.slots) {
+        const known = purged.get(slot.tag)
+        if (!known || known.slot.stamp <= slot.stamp) purged.set(slot.tag, { slot, other })
+      }
+    }
     const [left, overtaken]: [Slot[], Slot[]] = [[], []]
     for (const slot of request.slots) {
       const newer = purged.get(slot.tag)
-      if (!newer || newer.slot.stamp < slot.stamp) left.push(slot)
-      else overtaken.push(slot)
+      const isLater = newer && newer.other.startedMs >= startedMs && newer.slot.stamp >= slot.stamp
+      if (newer && (isLater || isOlder(slot, newer.slot))) overtaken.push(slot)
+      else left.push(slot)
     }
     this.#queue.putBack({ slots: left })
+    this.#overtake(overtaken, record, ({ tag }) => purged.get(tag)?.other.startedMs ?? 0)
+  }
+
+  /** Ends purges that a newer one of their tag, sent at `startedMs`, has made needless. */
+  #overtake(overtaken: readonly Slot[], record: RequestRecord, startedMs: (slot: Slot) => number): void {
+    if (overtaken.length === 0) return
     const { journal, time } = this.#deps
     for (const entry of record.overtaken(overtaken, time.wallMs())) void journal?.append(entry)
-    for (const slot of overtaken)
-      this.#settle([slot], { kind: 'purged', startedMs: purged.get(slot.tag)?.other.startedMs ?? 0 })
+    for (const slot of overtaken) this.#settle([slot], { kind: 'purged', startedMs: startedMs(slot) })
   }
 
   #refuse(request: QueuedRequest, detail: string): void {

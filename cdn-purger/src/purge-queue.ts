@@ -116,6 +116,23 @@ export class PurgeQueue {
     }
   }
 
+  /** Takes out what the log wants purged for an older change than these were purged for. What somebody ordered stays. */
+  takeOlder(purged: readonly Slot[]): Slot[] {
+    const { live, rebound } = this.#lanes
+    const older: Slot[] = []
+    if (live.size + rebound.size === 0) return older
+    for (const slot of purged) {
+      for (const lane of [live, rebound]) {
+        const waiting = lane.get(slot.tag)
+        if (!waiting || !isOlder(waiting, slot)) continue
+        lane.delete(slot.tag)
+        if (this.#coarse.size > 0) this.#coarse.delete(slot.tag)
+        older.push(waiting)
+      }
+    }
+    return older
+  }
+
   /** Has the halves of a refused request sent by themselves, before anything else. */
   putHalves(request: QueuedRequest, halves: readonly (readonly Slot[])[]): void {
     this.#halves.push(...halves.map((slots) => ({ ...request, slots })))
@@ -225,6 +242,11 @@ export class PurgeQueue {
     absorb(waiting, slot)
     return true
   }
+}
+
+/** Tells whether the log alone wants `slot`, for an older change than `purged`: whenever that was sent, it covers this one. */
+export function isOlder(slot: Slot, purged: Slot): boolean {
+  return slot.stamp < purged.stamp && slot.waiters.every(({ purge }) => purge.lane === 'live')
 }
 
 /** Moves slots into a request in order; answers whether it took them all. */

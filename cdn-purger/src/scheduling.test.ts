@@ -317,6 +317,25 @@ describe('cdn-purger/order of clocks', () => {
     await purger.stop()
   })
 
+  /** The first request fails and waits again, while the second, which is newer, is on its way. */
+  test('a purge that waits again when a newer one of its tag is acknowledged is not sent again', async () => {
+    const { edge, time, journal, purger, send, sentKeys } = await start()
+    const first = edge.hold()
+    edge.answer = () => ({ kind: 'unavailable', detail: 'stalled' })
+    await send({ tag: 'a:1', clock: 1 }, 'b:1')
+    edge.answer = () => undefined
+    const second = edge.hold()
+    await send({ tag: 'a:1', clock: 2 })
+    edge.ungate()
+    first.release()
+    await settle()
+    second.release()
+    await time.advance(500)
+    expect(sentKeys().filter((keys) => keys.includes('a.1'))).toEqual(['a.1 b.1', 'a.1'])
+    expect(journal.lines('superseded')).toEqual(['a:1@1 live live superseded'])
+    await purger.stop()
+  })
+
   const purgedTwice = async (unsafe?: PurgerOptions['unsafe']) => {
     const log = createMemoryLog()
     const first = await start({ log })
