@@ -30,7 +30,8 @@ function registerContract(start: () => Promise<FaultyLinks>): void {
     links = await start()
     link = await links.open()
     await link.leadTo((echo.address() as AddressInfo).port)
-  })
+    // A container that starts beside other tests.
+  }, 60_000)
   afterEach(async () => {
     for (const socket of callers.splice(0)) socket.destroy()
     await link.heal()

@@ -8,6 +8,7 @@ import { ask, pollUntil } from './wait.ts'
 import { words } from './words.ts'
 
 const SLOTS = 16_384
+const START_TRIES = 3
 const MASTERS = 3
 /** Short, so that a test need not wait for a failover; a busy machine still answers within it. */
 const NODE_TIMEOUT_MS = 1_500
@@ -46,9 +47,15 @@ function nodeArgs(busPort: number): string[] {
 }
 
 async function startNode(config: ServersConfig): Promise<Node> {
-  const busPort = await freePort()
-  const server = await startRedis({ needs: 'process', args: nodeArgs(busPort) }, config)
-  return extended(server, { busPort })
+  for (let tries = 1; ; tries++) {
+    const busPort = await freePort()
+    try {
+      return extended(await startRedis({ needs: 'process', args: nodeArgs(busPort) }, config), { busPort })
+    } catch (error) {
+      // Another test took one of the two ports between choice and use.
+      if (tries === START_TRIES || !String(error).includes('Address already in use')) throw error
+    }
+  }
 }
 
 /** Sends one command; answers the lines of its reply without their prefixes. @throws what the server refused with. */
