@@ -215,6 +215,8 @@ describe.each(SERVERS.filter(([, url]) => url !== ''))('connector on PostgreSQL 
     await expect(dying).rejects.toMatchObject({ disposition: 'aborted' })
     log.isRefusing = false
     await start()
+    // It stands by until the server has noticed that the other one is gone.
+    await waitFor(() => log.flushes().length >= 2, DEADLINE_MS)
     expect(log.flushes().map(({ generation }) => generation)).toEqual([born(), born()])
   })
 
