@@ -336,6 +336,40 @@ describe('cdn-purger/order of clocks', () => {
     await purger.stop()
   })
 
+  /** The first is sent again behind the second, which is newer; that one is acknowledged, then the first fails again. */
+  test('a purge that failed again after a newer one of its tag, which began before it, is not sent again', async () => {
+    const { edge, time, journal, purger, send, sentKeys } = await start({ limits: { concurrency: 3 } })
+    const fails = () => ({ kind: 'unavailable', detail: 'stalled' }) as const
+    const held = async (...commands: Parameters<typeof send>) => {
+      const gate = edge.hold()
+      await send(...commands)
+      return gate
+    }
+    edge.answer = fails
+    const first = await held({ tag: 'a:1', clock: 1 })
+    edge.answer = () => undefined
+    const second = await held({ tag: 'a:1', clock: 2 })
+    const other = await held('b:1')
+    first.release()
+    await settle()
+    // The provider is well: more than one request may be on its way.
+    other.release()
+    await settle()
+    edge.answer = fails
+    const again = edge.hold()
+    await time.advance(50)
+    expect(sentKeys()).toEqual(['a.1', 'a.1', 'b.1', 'a.1'])
+    edge.answer = () => undefined
+    edge.ungate()
+    second.release()
+    await settle()
+    again.release()
+    await time.advance(500)
+    expect(sentKeys()).toEqual(['a.1', 'a.1', 'b.1', 'a.1'])
+    expect(journal.lines('superseded')).toEqual(['a:1@1 live live superseded'])
+    await purger.stop()
+  })
+
   const purgedTwice = async (unsafe?: PurgerOptions['unsafe']) => {
     const log = createMemoryLog()
     const first = await start({ log })

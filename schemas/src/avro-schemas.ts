@@ -27,10 +27,13 @@ export interface WireSchema {
 /** Says which event a schema carries. */
 export type WireKind = 'change' | 'watermark' | 'flush' | 'purge' | 'dead-letter'
 
+/** What a change did, by its number on the wire. */
+export const CHANGE_OPS = ['insert', 'update', 'delete', 'truncate', 'bulk', 'unknown'] as const
+
 const OP: WireEnum = {
   type: 'enum',
   name: 'ChangeOp',
-  symbols: ['insert', 'update', 'delete', 'truncate', 'bulk', 'unknown'],
+  symbols: CHANGE_OPS,
   default: 'unknown',
 }
 

@@ -1,6 +1,5 @@
 import type { Arena } from './arena.ts'
-import { SCHEMA_VERSIONS } from './avro-schemas.ts'
-import type { WireEnum } from './avro-schemas.ts'
+import { CHANGE_OPS } from './avro-schemas.ts'
 import { copyAll, copySlice } from './columns.ts'
 import type { Slice } from './columns.ts'
 import type { Change, ChangeOp } from './events.ts'
@@ -12,8 +11,7 @@ import { HEADER_BYTES, WRITERS } from './wire-types.ts'
 const LONG_BYTES = 10
 const MAX_LONG = 2n ** 63n - 1n
 const FIXED_BYTES = HEADER_BYTES + 1 + 3 * 5 + 1 + STAMP_LENGTH + 4 * LONG_BYTES
-const SYMBOLS = (SCHEMA_VERSIONS.at(-1)!.change.fields[0]!.type as WireEnum).symbols
-const OPS = new Map(SYMBOLS.map((symbol, index) => [symbol as ChangeOp, index * 2]))
+const OPS = new Map<ChangeOp, number>(CHANGE_OPS.map((op, index) => [op, index * 2]))
 
 /** One row change whose columns are encoded already, see `writeColumns`. */
 export interface ChangeRow {

@@ -1,6 +1,6 @@
 import { Arena } from './arena.ts'
 import { writeChange } from './change-writer.ts'
-import { columnsBound, readColumns, writeColumns } from './columns.ts'
+import { columnsBound, readColumns, readColumnsBeside, writeColumns } from './columns.ts'
 import { UndecodableError } from './errors.ts'
 import type { Change, DeadLetter, Flush, LogEvent, PurgeCommand, Watermark } from './events.ts'
 import type { Lsn } from './lsn.ts'
@@ -133,8 +133,7 @@ const FROM_WIRE = {
       op: wire.op,
       table: wire.table,
       before,
-      // Most updates leave the columns alone that rules name.
-      after: wire.after.equals(wire.before) ? before : readColumns(wire.after),
+      after: readColumnsBeside(wire.after, wire.before, before),
       stamp: parseStamp(wire.stamp),
       commitLsn: unsigned(wire.commitLsn) as Lsn,
       index: count(wire.index),

@@ -111,6 +111,11 @@ export function readColumns(bytes: Buffer): Columns {
   return columns
 }
 
+/** Reads the row after a change; that before it where the bytes are the same: most updates leave the columns alone that rules name. */
+export function readColumnsBeside(bytes: Buffer, otherBytes: Buffer, other: Columns): Columns {
+  return bytes.equals(otherBytes) ? other : readColumns(bytes)
+}
+
 interface Cursor {
   readonly bytes: Buffer
   readonly ascii: string | undefined

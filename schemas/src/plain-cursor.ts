@@ -27,22 +27,25 @@ export class PlainCursor {
 
   /** Null for a string that is not ASCII, or not here as a whole. */
   text(): string | null {
-    const length = this.count()
-    const from = this.position
-    const to = from + length
-    if (length < 0 || to > this.#bytes.length) return null
+    const from = this.#skip()
+    const to = this.position
+    if (from < 0) return null
     for (let index = from; index < to; index++) if ((this.#bytes[index] as number) >= 0x80) return null
-    this.position = to
-    return length === 0 ? '' : this.#bytes.toString('latin1', from, to)
+    return from === to ? '' : this.#bytes.toString('latin1', from, to)
   }
 
   /** Null for bytes that are not here as a whole. Not a copy. */
   block(): Buffer | null {
+    const from = this.#skip()
+    return from < 0 ? null : this.#bytes.subarray(from, this.position)
+  }
+
+  /** Steps over a length and as many bytes; answers where they begin, −1 where they are not here as a whole. */
+  #skip(): number {
     const length = this.count()
     const from = this.position
-    const to = from + length
-    if (length < 0 || to > this.#bytes.length) return null
-    this.position = to
-    return this.#bytes.subarray(from, to)
+    if (length < 0 || from + length > this.#bytes.length) return NOT_HERE
+    this.position = from + length
+    return from
   }
 }

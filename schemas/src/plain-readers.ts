@@ -1,7 +1,6 @@
-import { SCHEMA_VERSIONS } from './avro-schemas.ts'
-import type { WireEnum } from './avro-schemas.ts'
-import { readColumns } from './columns.ts'
-import type { Change, ChangeOp, PurgeCommand } from './events.ts'
+import { CHANGE_OPS } from './avro-schemas.ts'
+import { readColumns, readColumnsBeside } from './columns.ts'
+import type { Change, PurgeCommand } from './events.ts'
 import type { Lsn } from './lsn.ts'
 import { PlainCursor } from './plain-cursor.ts'
 import { parseStamp } from './stamp.ts'
@@ -37,12 +36,10 @@ export function readPlainPurge(bytes: Buffer, start: number): PurgeCommand | nul
   }
 }
 
-const OPS = (SCHEMA_VERSIONS.at(-1)!.change.fields[0]!.type as WireEnum).symbols as readonly ChangeOp[]
-
 /** @throws RangeError for a stamp that is none, UndecodableError for columns that are none. */
 export function readPlainChange(bytes: Buffer, start: number): Change | null {
   const cursor = new PlainCursor(bytes, start)
-  const op = OPS[cursor.count()]
+  const op = CHANGE_OPS[cursor.count()]
   const table = cursor.text()
   const rowBefore = cursor.block()
   const rowAfter = cursor.block()
@@ -59,8 +56,7 @@ export function readPlainChange(bytes: Buffer, start: number): Change | null {
     op,
     table,
     before,
-    // Most updates leave the columns alone that rules name.
-    after: rowAfter.equals(rowBefore) ? before : readColumns(rowAfter),
+    after: readColumnsBeside(rowAfter, rowBefore, before),
     stamp: parseStamp(stamp),
     commitLsn: BigInt(commitLsn) as Lsn,
     index,
