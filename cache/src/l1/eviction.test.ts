@@ -85,4 +85,15 @@ describe('cache/l1 policies', () => {
       }),
     )
   })
+
+  test.each(POLICIES)('%s: fenced values count no more, however many they were, and may come back', (policy) => {
+    const many = Array.from({ length: 3_000 }, (_, n) => `k:${n}`)
+    const l1 = new LocalCache({ maxBytes: 1e9, maxEntries: many.length, policy })
+    for (const round of [1, 2]) {
+      for (const key of many) put(l1, key)
+      expect([round, left(l1, many).length, l1.size]).toEqual([round, many.length, many.length])
+      for (const key of many) l1.evict(key, stampAt(2))
+      expect([round, left(l1, many).length, l1.size, l1.bytes]).toEqual([round, 0, 0, 0])
+    }
+  })
 })
