@@ -31,6 +31,8 @@ export interface StreamOptions {
 
 // Used when wal_sender_timeout is 0: then the server never gives up, but we still want to notice its death.
 const DEFAULT_TIMEOUT_MS = 20_000
+/** A process or a disk that stalls for half of the timeout must not cost the connection. */
+const REPORTS_PER_TIMEOUT = 4
 const XLOG_DATA = 0x77
 const KEEPALIVE = 0x6b
 // Kind 1, start 8, end 8, time 8.
@@ -124,9 +126,9 @@ class PgStream implements ReplicationStream {
     )
     const refused = await Promise.race([this.#started.promise, this.ended])
     if (refused !== undefined) throw refused
-    // Half of the timeout leaves one message to lose. It asks for an answer: a server whose client reports regularly
-    // never sends keepalives of its own, and silence could not be told from a dead peer.
-    this.#timer = setInterval(() => this.#tick(), this.#options.timeoutMs / 2)
+    // It asks for an answer: a server whose client reports regularly never sends keepalives of its own, and silence could
+    // not be told from a dead peer.
+    this.#timer = setInterval(() => this.#tick(), this.#options.timeoutMs / REPORTS_PER_TIMEOUT)
     this.#timer.unref()
   }
 
