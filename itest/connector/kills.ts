@@ -84,6 +84,8 @@ export async function outcome(world: World, connector: TestProcess, kills: numbe
   connector.kill9()
   for (let kill = 1; kill < kills; kill++) if (await killSomewhere(connector, random)) killedInStream += 1
   connector.start()
+  // However slow the machine: what survives no kill is not to be taken for what was never delivered.
+  await waitFor(() => reader.received.some(({ event }) => event.kind === 'change'), SETTLE_MS)
   for (const writer of writers) writer.stop()
   await Promise.all(writing)
   await reader.reaches(await endOfWal(await connect(world.databaseUrl)), SETTLE_MS)
