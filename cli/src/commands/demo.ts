@@ -1,6 +1,6 @@
-import { setPriority } from 'node:os'
 import { createMetrics, Lifecycle, loadConfig, type ConfigTable } from '@lockstep/runtime'
 import { Type } from 'typebox'
+import { giveWay } from '../adapters/give-way.ts'
 import { startCommand } from '../demo/child.ts'
 import { figuresOf } from '../demo/figures.ts'
 import { gather } from '../demo/gather.ts'
@@ -75,7 +75,6 @@ const CATEGORIES = 100
 const FRAME_MS = 500
 // Until the hot paths of four Node processes are compiled; latencies before that say nothing about the next hours.
 const WARM_UP_MS = 4_000
-const LOAD_NICENESS = 19
 const LONG_MS = 2 ** 31 - 1
 
 function durationMs(text: string): number {
@@ -149,7 +148,7 @@ function startLoad(scene: RunningScene, config: DemoConfig, stops: (() => Promis
   const load = startCommand('demo-load', [JSON.stringify(options)], {})
   stops.push(() => load.stop())
   // The load shares the machine with what it measures, and gives way to it.
-  if (load.child.pid !== undefined) setPriority(load.child.pid, LOAD_NICENESS)
+  if (load.child.pid !== undefined) giveWay(load.child.pid)
   let report: LoadReport | undefined
   load.child.on('message', (message: LoadMessage) => {
     report = message.report

@@ -71,17 +71,18 @@ function quantiles(latencies: readonly SharedLatency[]): Quantiles {
 }
 
 /**
- * Turns what was gathered into the figures the demo prints. Latencies are those since `warm`, when the processes had
- * compiled their code; everything else, stale reads above all, counts from the start.
+ * Turns what was gathered into the figures the demo prints. Rates and latencies are those since `warm`, when the processes
+ * had compiled their code; everything else, stale reads above all, counts from the start.
  */
 export function figuresOf({ load, redis, l1, edge, apis }: Gathered, warm?: Gathered): DemoFigures {
-  const seconds = load.elapsedMs / 1000
+  const { commits = 0, reads = 0, elapsedMs = 0 } = warm?.load ?? {}
+  const seconds = (load.elapsedMs - elapsedMs) / 1000
   return {
-    seconds: round(seconds, 1),
+    seconds: round(load.elapsedMs / 1000, 1),
     commits: load.commits,
-    commitsPerSecond: Math.round(load.commits / seconds),
+    commitsPerSecond: Math.round((load.commits - commits) / seconds),
     reads: load.reads,
-    readsPerSecond: Math.round(load.reads / seconds),
+    readsPerSecond: Math.round((load.reads - reads) / seconds),
     readMs: { p50: round(load.readMs.p50), p99: round(load.readMs.p99) },
     readErrors: load.errors,
     writeErrors: load.writeErrors,
