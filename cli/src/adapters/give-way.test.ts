@@ -13,7 +13,7 @@ test.runIf(hasAutogroup)(
   () => {
     const pid = child.pid ?? 0
     giveWay(pid)
-    expect(getPriority(pid)).toBe(19)
-    expect(readFileSync(`/proc/${pid}/autogroup`, 'utf8')).toMatch(/ nice 19\n$/)
+    expect(getPriority(pid)).toBe(10)
+    expect(readFileSync(`/proc/${pid}/autogroup`, 'utf8')).toMatch(/ nice 10\n$/)
   },
 )
