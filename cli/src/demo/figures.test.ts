@@ -1,22 +1,9 @@
 import { expect, test } from 'vitest'
 import { figuresOf, type Gathered } from './figures.ts'
+import { NOTHING } from './gather.ts'
 
 const gathered = (elapsedMs: number, commits: number, reads: number): Gathered => ({
-  load: {
-    commits,
-    reads,
-    staleReads: 0,
-    maxStalenessMs: 0,
-    apiMaxStalenessMs: 0,
-    edgeReads: 0,
-    edgeHits: 0,
-    errors: 0,
-    writeErrors: 0,
-    reconnects: 0,
-    readMs: { p50: 0, p99: 0 },
-    elapsedMs,
-    lastChanges: [],
-  },
+  load: { ...NOTHING, elapsedMs, commits, reads },
   redis: { counts: {}, max: 0 },
   l1: [],
   edge: { counts: {}, max: 0 },

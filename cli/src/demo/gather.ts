@@ -3,7 +3,8 @@ import type { Gathered } from './figures.ts'
 import type { LoadReport } from './load.ts'
 import type { RunningScene } from './scene.ts'
 
-const NOTHING: LoadReport = {
+/** What a load reports that has not begun. */
+export const NOTHING: LoadReport = {
   commits: 0,
   reads: 0,
   staleReads: 0,
