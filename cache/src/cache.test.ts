@@ -204,6 +204,57 @@ describe('cache/fences', () => {
     })
   })
 
+  test('who reads in the turn of its own write loads at once, and the lease comes with the fence', async () => {
+    const [writer, other] = [await world.process(), await world.process()]
+    await writer.products.get('1')
+    world.write('1')
+    const fence = writer.gates.hold('after fence')
+    const claim = writer.gates.hold('after claim')
+    const land = writer.holdLoads()
+    const written = writer.products.invalidate('1', world.pipeline.commit())
+    const [first, second] = [writer.products.get('1'), writer.products.get('1')]
+    // Redis has not answered yet.
+    expect(writer.loads()).toBe(2)
+    await claim.reached
+    // The fleet loads once all the same.
+    const elsewhere = other.products.get('1')
+    await settle()
+    expect(other.loads()).toBe(0)
+    land()
+    expect(await Promise.all([first, second])).toMatchObject([{ version: 2 }, { version: 2 }])
+    claim.open()
+    fence.open()
+    await written
+    await world.beat()
+    expect(await elsewhere).toMatchObject({ version: 2 })
+    expect([writer.loads(), other.loads()]).toEqual([2, 0])
+  })
+
+  test('a load that was claimed and failed lets go of the lease', async () => {
+    const [writer, other] = [
+      await world.process({}, { load: () => Promise.reject(new Error('no row today')) }),
+      await world.process(),
+    ]
+    const written = writer.products.invalidate('1', world.pipeline.commit())
+    await expect(writer.products.get('1')).rejects.toThrow('no row today')
+    await written
+    await settle()
+    expect(await other.products.get('1')).toMatchObject({ version: 1 })
+    expect(other.loads()).toBe(1)
+    expect(writer.gates.count('claim')).toBe(1)
+  })
+
+  test('where Redis fails the reader of its own write has its value all the same', async () => {
+    const writer = await world.process()
+    await writer.products.get('1')
+    world.write('1')
+    writer.gates.fail(new Error('down'))
+    const written = writer.products.invalidate('1', world.pipeline.commit())
+    expect(await writer.products.get('1')).toMatchObject({ version: 2 })
+    await expect(written).rejects.toThrow('down')
+    writer.gates.fail(null)
+  })
+
   test('a new generation empties every layer, and all goes on', async () => {
     const process = await world.process()
     await process.products.get('1')

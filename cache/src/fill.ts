@@ -1,4 +1,4 @@
-import type { Stamp } from '@lockstep/schemas'
+import type { Stamp, Tag } from '@lockstep/schemas'
 import { survived, track, type CacheContext } from './context.ts'
 import { plainOf } from './dependencies.ts'
 import type { CacheStore } from './store.ts'
@@ -22,6 +22,12 @@ export interface Fill {
   readonly evictionMark: string
 }
 
+/** Whether a value was stored, and, where every fence was read for it, the ring moment before. */
+export interface Filled {
+  readonly stored: boolean
+  readonly fencesReadAt: number | null
+}
+
 /** Fences live longer than the value they guard, by more than a fill can take between touch and store. */
 const FENCE_MARGIN_MS = 10_000
 /** So much longer is a fence made to live than its value needs; until that is used up, fills under it need not touch it. */
@@ -37,16 +43,14 @@ function fenceLifeMs(context: CacheContext, ttlMs: number): number {
  * it was stored, and, where every fence was read for it, the ring moment before: only when the value is stored is an absent
  * fence known to mean "none", because the lease is shorter than any fence and nothing was evicted.
  */
-export async function storeFill(
-  context: CacheContext,
-  fill: Fill,
-): Promise<{ stored: boolean; fencesReadAt: number | null }> {
+export async function storeFill(context: CacheContext, fill: Fill): Promise<Filled> {
   const { store, knowledge } = context
   const sequence = knowledge.ring.sequence
   try {
     const ttlMs = fill.ttlMs + fill.graceMs
-    const named =
-      store && !knowledge.mirror.covers(fill.tags, fill.stamp) ? await nameFences(context, store, fill) : null
+    const naming = store && !knowledge.mirror.covers(fill.tags, fill.stamp) ? nameFences(context, store, fill) : null
+    // Most fills have nothing to wait for here.
+    const named = naming instanceof Promise ? await naming : naming
     const value = named && textOf(context, fill, named.incarnations)
     if (
       store &&
@@ -74,7 +78,7 @@ export async function storeFill(
 
 /** The incarnation of each fence with one of its own. */
 interface Named {
-  readonly incarnations: ReadonlyMap<string, string>
+  readonly incarnations: Map<string, string>
   readonly areAllRead: boolean
 }
 
@@ -82,34 +86,40 @@ interface Named {
  * Learns the incarnations under which a value is to be stored; null where a fence is newer. The own one came with the lease,
  * others are remembered or touched. A value from before the mirror's start is judged by its fences alone: all are touched.
  */
-async function nameFences(context: CacheContext, store: CacheStore, fill: Fill): Promise<Named | null> {
-  const { knowledge, clock, unsafe } = context
+function nameFences(context: CacheContext, store: CacheStore, fill: Fill): Named | Promise<Named | null> {
+  const { knowledge, clock } = context
   const { incarnations: remembered, mirror } = knowledge
-  const { stamp, evictionMark } = fill
-  const incarnations = new Map<string, string>()
-  const areAllRead = mirror.start === null || stamp < mirror.start
+  const { key, stamp, incarnation, evictionMark } = fill
   const lifeMs = fenceLifeMs(context, fill.ttlMs + fill.graceMs)
-  const now = clock.now()
-  if (!areAllRead) {
-    incarnations.set(fill.key, fill.incarnation)
-    for (const tag of plainOf(fill.tags)) {
-      const known = tag === fill.key ? null : remembered.of(tag, now + lifeMs, evictionMark)
-      if (known !== null) incarnations.set(tag, known)
-    }
+  const livesUntil = clock.now() + lifeMs
+  const named = { incarnations: new Map<string, string>(), areAllRead: mirror.start === null || stamp < mirror.start }
+  const unknown: Tag[] = []
+  for (const tag of plainOf(fill.tags)) {
+    const known = tag === key ? incarnation : remembered.of(tag, livesUntil, evictionMark)
+    if (known === null || named.areAllRead) unknown.push(tag)
+    else named.incarnations.set(tag, known)
   }
-  const unknown = plainOf(fill.tags).filter((tag) => !incarnations.has(tag))
-  if (unknown.length === 0) return { incarnations, areAllRead }
+  return unknown.length === 0 ? named : touchFences(context, store, { fill, named, unknown, lifeMs })
+}
+
+async function touchFences(
+  { knowledge, clock, unsafe }: CacheContext,
+  store: CacheStore,
+  { fill, named, unknown, lifeMs }: { fill: Fill; named: Named; unknown: readonly Tag[]; lifeMs: number },
+): Promise<Named | null> {
+  const { key, stamp, evictionMark } = fill
+  const livesUntil = clock.now() + lifeMs * FENCE_SLACK
   const touched = await store.fills.touch(unknown, stamp, lifeMs * FENCE_SLACK)
   for (const newer of touched.newer) knowledge.raise(newer.tag, newer.stamp)
   if (touched.newer.length > 0 && !unsafe.ignoreFences) return null
   if (touched.evictionMark !== evictionMark) return null
   unknown.forEach((tag, index) => {
     const incarnation = touched.incarnations[index] ?? ''
-    incarnations.set(tag, incarnation)
-    const seen = { incarnation, livesUntil: now + lifeMs * FENCE_SLACK, evictionMark }
-    if (tag !== fill.key && incarnation !== '') remembered.remember(tag, seen)
+    named.incarnations.set(tag, incarnation)
+    if (tag !== key && incarnation !== '')
+      knowledge.incarnations.remember(tag, { incarnation, livesUntil, evictionMark })
   })
-  return { incarnations, areAllRead }
+  return named
 }
 
 /** Lets go of a lease without waiting; it would expire anyway. */

@@ -48,6 +48,24 @@ describe('cache/freshness', () => {
     freshness = new Freshness(clocks)
   })
 
+  test('Redis time lies between the two bounds that are told of it', async () => {
+    const way = fc.integer({ min: 0, max: 500 })
+    await fc.assert(
+      fc.asyncProperty(way, way, way, async (thereMs, backMs, laterMs) => {
+        await clocks.sample(freshness, thereMs, backMs)
+        clocks.mono += laterMs
+        // Redis' clock runs as fast as it may, or as slow.
+        for (const drift of [-0.0005, 0, 0.0005]) {
+          const redis = clocks.redis() + drift * laterMs
+          expect(freshness.redisAtLeastMs(clocks.now())).toBeLessThanOrEqual(redis)
+          expect((freshness.redisNowMs(clocks.now()) ?? 0) + 0.001 * (laterMs + backMs)).toBeGreaterThanOrEqual(redis)
+        }
+      }),
+    )
+    clocks.wallOffset += 3_600_000
+    expect(freshness.redisAtLeastMs(clocks.now())).toBeNull()
+  })
+
   test('a machine suspended while the time of Redis is on its way vouches for nothing', async () => {
     await clocks.sample(freshness)
     freshness.applied(clocks.echo())

@@ -81,6 +81,12 @@ export class Freshness {
     return mapping && now + mapping.offset
   }
 
+  /** Redis time now, ms, at least; null without a mapping. */
+  redisAtLeastMs(now: number): number | null {
+    const mapping = this.#valid(now)
+    return mapping && now + mapping.floor - DRIFT * (now - mapping.at)
+  }
+
   /** Age at monotonic time `now`, ms, never under-estimated; null = cannot vouch. */
   ageMs(now: number): number | null {
     if (this.#isAlone) return 0

@@ -4,7 +4,7 @@ import { accept, isVouchedFor, type Accepted, type Demand } from './candidate.ts
 import { survived, track, type CacheContext } from './context.ts'
 import { declareTags } from './dependencies.ts'
 import { CacheError } from './errors.ts'
-import { dropLease, storeFill } from './fill.ts'
+import { dropLease, storeFill, type Fill, type Filled } from './fill.ts'
 import type { Flight } from './flight.ts'
 import type { Kind } from './kind.ts'
 import { runLoader, type Late } from './loader.ts'
@@ -23,6 +23,9 @@ interface Held {
   readonly incarnation: string
   readonly evictionMark: string
 }
+
+/** A right to store, or the answer to come whether there is one. */
+type Holding = Held | Promise<Held | null> | null
 
 function heldOf(reply: LeaseReply): Held | null {
   const { lease, fence, evictionMark } = reply
@@ -89,6 +92,8 @@ export class ReadThrough<Args, V> {
     }
     counters.miss += 1
     if (unsafe.noLease) return this.#load(work, null)
+    const claim = isLikelyGone ? this.#claim(work.reader.key) : null
+    if (claim) return this.#load(work, claim)
     return this.#lead(work, { demand, canWait: isVouched })
   }
 
@@ -166,7 +171,30 @@ export class ReadThrough<Args, V> {
     }
   }
 
-  async #load(work: Work<Args>, held: Held | null): Promise<Outcome> {
+  /**
+   * Asks for the lease together with a fence that this process is about to raise: the load need not wait for the answer. Null
+   * where no such fence waits.
+   */
+  #claim(key: string): Promise<Held | null> | null {
+    const { admission, clock, store, freshness, knowledge, limits, nonce } = this.#context
+    const stamp = knowledge.newest
+    const redisMs = freshness.redisAtLeastMs(clock.now())
+    if (!store || stamp === null || redisMs === null || admission.isFull) return null
+    const claimed = store.fences.claim({ key, holder: nonce(), stamp, untilMs: redisMs + limits.leaseMs })
+    if (!claimed) return null
+    return claimed.then(
+      (reply) => {
+        if (reply.fence) knowledge.learn(reply.fence.stamp)
+        return heldOf(reply)
+      },
+      (error: unknown) => {
+        survived(this.#context, error, 'claiming a lease')
+        return null
+      },
+    )
+  }
+
+  async #load(work: Work<Args>, held: Holding): Promise<Outcome> {
     const { knowledge, counters, clock } = this.#context
     const { flight, reader, args } = work
     // Fixed before the load begins: whatever this stamp sees, the load sees.
@@ -183,7 +211,7 @@ export class ReadThrough<Args, V> {
       const isRefused = error instanceof CacheError && error.code === 'LOCKSTEP_CACHE_OVERLOADED'
       if (!isRefused) counters.loadFailed += 1
       this.#context.keyEvents.note(reader.key, 'load-failed', loading.stamp)
-      if (held) dropLease(this.#context, reader.key, held.lease)
+      this.#letGo(reader.key, held)
       throw error
     }
   }
@@ -203,7 +231,7 @@ export class ReadThrough<Args, V> {
     readonly args: Args
     readonly loaded: V | null
     readonly loading: { readonly stamp: Stamp | null; readonly sequence: number; readonly at: number }
-    readonly held: Held | null
+    readonly held: Holding
   }): Promise<Outcome> {
     const { key, loaded, loading, held } = done
     const kind = this.#kind
@@ -217,7 +245,7 @@ export class ReadThrough<Args, V> {
     const decoded = kind.decode(body)
     const outcome = { value: decoded, tags, loadedAt: at, stamp, layer: 'load' as const, knownAt: sequence, asOf: at }
     if (stamp === null || !(ttlMs > 0)) {
-      if (held) dropLease(this.#context, key, held.lease)
+      this.#letGo(key, held)
       return { ...outcome, stored: false }
     }
     const moments = kind.moments(at + ttlMs, body, loadMs)
@@ -226,12 +254,26 @@ export class ReadThrough<Args, V> {
     // Where the mirror alone decides, nobody waits for Redis: the fill goes on behind the readers' backs.
     const isKept = knowledge.keep(kind.l1, kept, null)
     if (!held) return { ...outcome, stored: false }
-    const wish = { key, ...held, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs }
-    const fill = track(this.#context, storeFill(this.#context, wish))
+    const wish = { key, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs }
+    const fill = track(this.#context, this.#fill(wish, held))
     if (isKept) return { ...outcome, stored: false, filling: fill.then(({ stored }) => stored) }
     const { stored, fencesReadAt } = await fill
     knowledge.keep(kind.l1, kept, fencesReadAt)
     return { ...outcome, stored }
+  }
+
+  async #fill(wish: Omit<Fill, keyof Held>, held: Held | Promise<Held | null>): Promise<Filled> {
+    const granted = held instanceof Promise ? await held : held
+    return granted ? storeFill(this.#context, { ...wish, ...granted }) : { stored: false, fencesReadAt: null }
+  }
+
+  #letGo(key: string, held: Holding): void {
+    if (held instanceof Promise)
+      void track(
+        this.#context,
+        held.then((granted) => this.#letGo(key, granted)),
+      )
+    else if (held) dropLease(this.#context, key, held.lease)
   }
 
   /** Takes a value from Redis into L1, in the tick in which it was judged; null where the codec cannot read it. */

@@ -9,6 +9,8 @@ const ROWS = 4
 const PROCESSES = 3
 const READERS_EACH = 6
 const SOAK_MS = 2_500
+/** Reads of which the reader has just written the row, so that they claim the lease with its fence. */
+const OWN_WRITES = 0.03
 
 const pause = (maxMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.random() * maxMs))
 
@@ -51,6 +53,7 @@ describe('cache/soak', () => {
     const caches: Cache[] = []
     let reads = 0
     let resurrections = 0
+    const own: Promise<unknown>[] = []
 
     async function write(): Promise<void> {
       while (performance.now() < end) {
@@ -65,9 +68,14 @@ describe('cache/soak', () => {
       }
     }
 
-    async function readRows(entry: Entry<number, number>, floors: readonly number[]): Promise<void> {
+    async function readRows(entry: Entry<number, number>, floors: number[]): Promise<void> {
       while (performance.now() < end) {
         const row = Math.floor(Math.random() * ROWS)
+        if (Math.random() < OWN_WRITES) {
+          const stamp = database.write([row], () => pipeline.commit()) as ReturnType<typeof pipeline.commit>
+          floors[row] = Math.max(floors[row] ?? 0, database.version(row, stamp))
+          own.push(entry.invalidate(row, stamp), pipeline.fence([`row:${row}`], stamp))
+        }
         const floor = floors[row] ?? 0
         const version = (await entry.get(row)) ?? 0
         reads += 1
@@ -105,6 +113,7 @@ describe('cache/soak', () => {
     }
 
     await Promise.all([write(), ...Array.from({ length: PROCESSES }, run)])
+    await Promise.all(own)
     await pipeline.stop()
     const loads = caches.reduce((sum, cache) => sum + cache.stats().loads, 0)
     await Promise.all(caches.map((cache) => cache.stop()))

@@ -79,10 +79,22 @@ export interface FillStore {
   release(key: string, lease: string): Promise<void>
 }
 
+/** A wish for the lease of a load that begins before it is granted. */
+export interface ClaimRequest extends Omit<LeaseRequest, 'leaseMs'> {
+  /** Redis' time, ms, at which the lease ends: its life counts from the begin of the load, so that fences outlive both. */
+  readonly untilMs: number
+}
+
 /** Raises fences on the write path. */
 export interface FenceRaiser {
   /** Raises fences of plain tags to at least their stamps, for at least `shortMs`, and unlinks what they cover. */
   apply(fences: readonly { readonly tag: Tag; readonly stamp: Stamp }[], shortMs: number): Promise<void>
+  /**
+   * Asks for the lease of a key whose fence was given to `apply` and has not left yet: both take effect in one step, so nobody
+   * takes the lease between them and the load may begin at once. Not granted where a fence is newer than the stamp. Null,
+   * at once, where no such fence waits or the server may evict fences.
+   */
+  claim(request: ClaimRequest): Promise<LeaseReply> | null
 }
 
 /** All of `w` at one instant. */

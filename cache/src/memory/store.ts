@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { epochStart, generationOf, type Stamp, type Tag } from '@lockstep/schemas'
 import { CacheError } from '../errors.ts'
 import { fenceOf } from '../fence-record.ts'
-import type { CacheStore, LeaseReply, LeaseRequest, StoreRequest, TouchReply } from '../store.ts'
+import type { CacheStore, ClaimRequest, LeaseReply, LeaseRequest, StoreRequest, TouchReply } from '../store.ts'
 import { invalidate } from './fence-writer.ts'
 import type { MemoryServer } from './server.ts'
 
@@ -15,6 +15,8 @@ class MemoryStore implements CacheStore {
   readonly #closed = new AbortController()
   readonly #server: MemoryServer
   readonly #nonce: () => string
+  /** Tags whose fences are raised in a later tick. */
+  readonly #waiting = new Set<string>()
 
   constructor(server: MemoryServer, nonce: () => string) {
     this.#server = server
@@ -35,8 +37,16 @@ class MemoryStore implements CacheStore {
       release: (key, lease) => this.#later(() => this.#release(key, lease)),
     }
     this.fences = {
-      apply: (fences, shortFenceMs) =>
-        this.#later(() => fences.forEach((fence) => invalidate(server, fence, { shortFenceMs, nonce: nonce() }))),
+      apply: (fences, shortFenceMs) => {
+        for (const { tag } of fences) this.#waiting.add(tag)
+        return this.#later(() => {
+          for (const fence of fences) {
+            this.#waiting.delete(fence.tag)
+            invalidate(server, fence, { shortFenceMs, nonce: nonce() })
+          }
+        })
+      },
+      claim: (request) => (this.#waiting.has(request.key) ? this.#later(() => this.#claim(request)) : null),
     }
     this.sequencer = {
       draw: () => this.#later(() => server.draw()),
@@ -91,6 +101,15 @@ class MemoryStore implements CacheStore {
     }
     const fence = fenceOf(strings.get(fenceKey))
     return { lease, fence, value: strings.get(`v:${request.key}`), evictionMark: '' }
+  }
+
+  #claim({ key, holder, stamp, untilMs }: ClaimRequest): LeaseReply {
+    const { strings } = this.#server
+    const fence = fenceOf(strings.get(`f:${key}`))
+    const isFree = fence !== null && fence.stamp <= stamp && strings.get(`l:${key}`) === null
+    const lease = isFree ? `${stamp}:${holder}` : null
+    if (lease) strings.set(`l:${key}`, lease, untilMs - Number(this.#server.timeUs()) / 1_000)
+    return { lease, fence, value: null, evictionMark: '' }
   }
 
   #touch(tags: readonly Tag[], stamp: Stamp, longMs: number): TouchReply {

@@ -27,6 +27,13 @@ const EARLIER = [
   ['before, a failover', { transactions: 1, fillers: 1, runs: 2, failovers: 1, touches: 'before' }],
 ] as const
 
+/** The same with fillers that may load ahead of the lease. */
+const AHEAD = [
+  ['two changes and two fillers', { ...BOUNDS, touches: 'with the lease', ahead: true }],
+  ['a filler that tries again', { transactions: 2, fillers: 1, runs: 2, touches: 'with the lease', ahead: true }],
+  ['a failover', { transactions: 1, fillers: 2, runs: 1, failovers: 1, touches: 'with the lease', ahead: true }],
+] as const
+
 /** What they rest on. */
 const NEEDED_EARLIER = ['gate', 'incarnation', 'presence', 'stamp first', 'read check'] as const
 
@@ -35,6 +42,7 @@ const LOST: Readonly<Partial<Record<Protection, Partial<Bounds>>>> = {
   'eviction mark': { evictions: 1 },
   'mark of one node': { transactions: 1, fillers: 1, evictions: 1, failovers: 1 },
   rewind: { transactions: 1, failovers: 1 },
+  'claim in time': { touches: 'with the lease', ahead: true },
 }
 
 describe('cache/model', () => {
@@ -54,6 +62,13 @@ describe('cache/model', () => {
   })
 
   test.each(EARLIER)('nor where fillers see the fence earlier: %s', { timeout: 60_000 }, (_, bounds) => {
+    const found = explore(bounds, null)
+    expect(found.trace).toBeNull()
+    expect(found.states).toBeGreaterThan(10_000)
+    expect(found.validStates).toBeGreaterThan(500)
+  })
+
+  test.each(AHEAD)('nor where fillers load ahead of the lease: %s', { timeout: 180_000 }, (_, bounds) => {
     const found = explore(bounds, null)
     expect(found.trace).toBeNull()
     expect(found.states).toBeGreaterThan(10_000)

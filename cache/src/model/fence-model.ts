@@ -1,4 +1,5 @@
 import {
+  AHEAD,
   clockOfSet,
   copyRedis,
   copyState,
@@ -29,6 +30,7 @@ import { search, type Explorable, type Exploration, type Step } from './search.t
  * - `lease check`: a value is stored only while the lease is held
  * - `eviction mark`: a value is stored only if nothing was evicted between lease and touch
  * - `mark of one node`: counts of two nodes are never equal
+ * - `claim in time`: a load from before its lease gets it only while every fence lives that was raised since it began
  * - `rewind`: after a failover the pipeline applies again what the promoted node does not know
  */
 export const PROTECTIONS = [
@@ -42,6 +44,7 @@ export const PROTECTIONS = [
   'lease check',
   'eviction mark',
   'mark of one node',
+  'claim in time',
   'rewind',
 ] as const
 
@@ -122,7 +125,7 @@ export class FenceModel implements Explorable<ModelState> {
   #invalidate(next: ModelState, index: number, clock: number): void {
     next.applications[index] = (next.applications[index] ?? 0) + 1
     next.applied |= 1 << index
-    const living = next.lease === 0 ? 0 : 1 << next.lease
+    const living = this.#living(next)
     if (!next.fence) {
       next.incarnations += 1
       next.fence = { clock, incarnation: next.incarnations, outlives: living, isLong: false }
@@ -132,9 +135,17 @@ export class FenceModel implements Explorable<ModelState> {
     if (!this.#lacks('raised life')) next.fence.outlives |= living
   }
 
+  /** Bit mask of the lease and the claims that a fence raised now outlives. */
+  #living({ lease, fillers }: ModelState): number {
+    let living = lease === 0 ? 0 : 1 << lease
+    if (this.#lacks('claim in time')) return living
+    for (const filler of fillers) if (filler.step === AHEAD) living |= 1 << filler.lease
+    return living
+  }
+
   #expirySteps(state: ModelState, push: (label: string, apply: Apply) => void): void {
     const { fence } = state
-    const isGuarding = fence !== null && state.lease !== 0 && (fence.outlives & (1 << state.lease)) !== 0
+    const isGuarding = fence !== null && (fence.outlives & this.#living(state)) !== 0
     if (fence && !fence.isLong && (!isGuarding || this.#lacks('life'))) {
       push('the short fence expires', (next) => (next.fence = null))
     }
@@ -183,7 +194,7 @@ export class FenceModel implements Explorable<ModelState> {
       push(`f${index} ${label}`, (next) => apply(next, next.fillers[index] ?? filler))
     const clock = this.#clock(state)
     if (filler.known < clock && (filler.step === IDLE || this.#lacks('stamp first'))) {
-      act(`learns ${clock}`, (_, it) => (it.known = clock))
+      act(`learns ${clock}`, (next, it) => this.#learn(next, it, clock))
     }
     if (this.#mayRemember(state, filler))
       act('remembers the fence', (next, it) => this.#remember(next, it, { clock: it.known, isLong: true }))
@@ -193,9 +204,15 @@ export class FenceModel implements Explorable<ModelState> {
       const step = this.#lacks('stamp first') ? UNSTAMPED : ready
       act('loads', (next, it) => Object.assign(it, { saw: next.visible, step }))
     }
+    if (this.#bounds.ahead) this.#aheadSteps(state, filler, act)
     if (filler.step === UNSTAMPED) act('stamps', (_, it) => Object.assign(it, { stamp: it.known, step: ready }))
     if (filler.step === LOADED) act('touches', (next, it) => this.#touch(next, it))
     if (filler.step === TOUCHED) act('stores', (next, it) => this.#store(next, it))
+  }
+
+  #learn(next: ModelState, filler: Filler, clock: number): void {
+    filler.known = clock
+    if (this.#bounds.ahead) filler.sees = next.visible
   }
 
   #mayBegin({ step, runs }: Filler): boolean {
@@ -219,6 +236,37 @@ export class FenceModel implements Explorable<ModelState> {
     if (this.#touches === 'with the lease') this.#remember(next, filler, { clock: 0, isLong: false })
     const { known, runs } = filler
     Object.assign(filler, { step: LEASED, lease: next.lease, stamp: known, runs: runs + 1, mark: this.#mark(next) })
+  }
+
+  /** The stamp is fixed and the load reads, at the latest when the claim is granted: a later one sees no less. */
+  #loadAhead(next: ModelState, filler: Filler): void {
+    next.leases += 1
+    const { known, runs } = filler
+    Object.assign(filler, { step: AHEAD, lease: next.leases, stamp: known, saw: next.visible, runs: runs + 1 })
+  }
+
+  /** The fence of a change of its own, which its stamp sees, brings the lease; or the claim comes too late. */
+  #aheadSteps(
+    state: ModelState,
+    filler: Filler,
+    act: (label: string, apply: (next: ModelState, it: Filler) => void) => void,
+  ): void {
+    if (this.#mayBegin(filler)) act('loads ahead', (next, it) => this.#loadAhead(next, it))
+    if (filler.step !== AHEAD) return
+    act('claims too late', (next, it) => this.#giveUp(next, it))
+    for (let index = 0; index < this.#bounds.transactions; index++) {
+      const isOwn = (filler.sees & (1 << index)) !== 0 && (state.applications[index] ?? 0) < 2
+      if (isOwn) act(`fences x${index} and claims`, (next, it) => this.#claim(next, it, index))
+    }
+  }
+
+  #claim(next: ModelState, filler: Filler, index: number): void {
+    // The write path's stamp: of a snapshot that sees the change, and at most the one of the load.
+    this.#invalidate(next, index, filler.stamp)
+    // What is stored under a newer fence is useless, not stale.
+    if (next.lease !== 0 || (next.fence && next.fence.clock > filler.stamp)) return this.#giveUp(next, filler)
+    next.lease = filler.lease
+    Object.assign(filler, { step: TOUCHED, incarnation: next.fence?.incarnation ?? 0, mark: this.#mark(next) })
   }
 
   /** Makes the fence exist and learns its incarnation before the load: whatever is applied from now on is found in it. */

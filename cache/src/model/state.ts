@@ -5,6 +5,8 @@ export const LOADED = 2
 export const TOUCHED = 3
 /** Only where the stamp is taken after the load. */
 export const UNSTAMPED = 4
+/** Loading or loaded ahead of the lease, whose id it has already: a claim. */
+export const AHEAD = 5
 
 /** A process that may load the value once per run. Sets of transactions are bit masks. */
 export interface Filler {
@@ -14,6 +16,8 @@ export interface Filler {
   saw: number
   /** Newest clock it has learned. */
   known: number
+  /** What the last snapshot of its own saw: changes that it may fence by itself. */
+  sees: number
   lease: number
   runs: number
   incarnation: number
@@ -87,6 +91,8 @@ export interface Bounds {
   readonly failovers?: number
   /** When a filler looks at the fence that its value will name. After its load unless given. */
   readonly touches?: Touching
+  /** Whether fillers may also load what they have just written, and get the lease with their own fence of it. */
+  readonly ahead?: boolean
 }
 
 /** Clock of a snapshot that sees `visible`: (xmax, −|xip|) with xids from 1 on. */
@@ -123,6 +129,7 @@ export function initialState(bounds: Bounds): ModelState {
       stamp: 0,
       saw: 0,
       known,
+      sees: 0,
       lease: 0,
       runs: 0,
       incarnation: 0,
@@ -154,8 +161,8 @@ export function copyState(state: ModelState): ModelState {
   }
 }
 
-function fillerKey({ step, stamp, saw, known, lease, runs, incarnation, mark }: Filler): string {
-  return String.fromCharCode(step, stamp, saw, known, lease, runs, incarnation, mark)
+function fillerKey({ step, stamp, saw, known, sees, lease, runs, incarnation, mark }: Filler): string {
+  return String.fromCharCode(step, stamp, saw, known, sees, lease, runs, incarnation, mark)
 }
 
 function redisKey({ fence, value, lease, applied, applications }: ModelRedis): string {

@@ -46,9 +46,10 @@ class RedisFenceWriter implements FenceWriter {
   async applyFences(fences: readonly Fence[]): Promise<void> {
     if (fences.length === 0) return
     assertPlain(fences)
+    const calls = invalidations(this.#keys, fences, { lifeMs: this.#shortFenceMs, nonce: this.#nonce })
     await runPipeline(
       this.#redis,
-      invalidations(this.#keys, fences, { lifeMs: this.#shortFenceMs, nonce: this.#nonce }),
+      calls.map(({ command }) => command),
     )
   }
 

@@ -17,12 +17,12 @@ function script(source: string): Script {
 // `allow-oom` lets a script write although `maxmemory` is reached: invalidation must not stop exactly when Redis is full.
 // Scripts that fill the cache do not have it: when Redis is full they are refused, and nothing but a load is lost.
 
-// Raises the fence of each tag and drops what it covers. KEYS from `first` on: fences, then leases, then values of `n` tags,
+// Raises the fence of each tag, drops what it covers and answers the fences. KEYS from `first` on: fences, then leases, then values of `n` tags,
 // none twice; W of the tags behind ARGV[at]. What is there is asked for at once, since each call from Lua costs more than what
 // it does here, and of most tags that change nothing is in Redis.
 const RAISE_FENCES = `
 local function raise_fences(first, n, life, nonce, at)
-  if n == 0 then return end
+  if n == 0 then return {} end
   local known, values = redis.call('MGET', unpack(KEYS, first, first + 2 * n - 1)), first + 2 * n
   local cached = redis.call('EXISTS', unpack(KEYS, values, values + n - 1)) > 0
   for i = 1, n do
@@ -33,22 +33,38 @@ local function raise_fences(first, n, life, nonce, at)
     end
     if lease and lease:sub(1, 28) < w then redis.call('DEL', KEYS[first + n + i - 1]) end
     if not old then
-      redis.call('SET', key, w .. ':' .. nonce .. '.' .. i, 'PX', life)
+      known[i] = w .. ':' .. nonce .. '.' .. i
+      redis.call('SET', key, known[i], 'PX', life)
     else
-      if old:sub(1, 28) < w then redis.call('SET', key, w .. old:sub(29), 'KEEPTTL') end
+      if old:sub(1, 28) < w then
+        known[i] = w .. old:sub(29)
+        redis.call('SET', key, known[i], 'KEEPTTL')
+      end
       redis.call('PEXPIRE', key, life, 'GT')
     end
   end
+  return known
 end`
 
 /**
- * KEYS of the tags and W of each as RAISE_FENCES has them; ARGV shortMs, nonce, then W. Several tags in one call only where one
- * node holds all of their slots: sending and looking up a script costs more than running it.
+ * KEYS of the tags and W of each as RAISE_FENCES has them; ARGV shortMs, nonce, W of each, then of each claim: number of its tag,
+ * holder, S, Redis' time in ms at which the lease ends (one that has ended is never held). Answers {lease or '', fence} for
+ * each claim. Several tags in one call only where one node holds all of their slots: sending and looking up a script costs
+ * more than running it.
  */
 export const INVALIDATE = script(`
 #!lua flags=allow-oom
 ${RAISE_FENCES}
-raise_fences(1, #KEYS / 3, ARGV[1], ARGV[2], 2)
+local n = #KEYS / 3
+local fences = raise_fences(1, n, ARGV[1], ARGV[2], 2)
+local replies = {}
+for at = n + 3, #ARGV, 4 do
+  local i, lease = tonumber(ARGV[at]), ARGV[at + 2] .. ':' .. ARGV[at + 1]
+  local isCovered = fences[i]:sub(1, 28) > ARGV[at + 2]
+  if isCovered or not redis.call('SET', KEYS[n + i], lease, 'NX', 'PXAT', ARGV[at + 3]) then lease = '' end
+  replies[#replies + 1] = {lease, fences[i]}
+end
+return replies
 `)
 
 /**

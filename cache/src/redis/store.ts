@@ -10,9 +10,9 @@ import type { CacheClock } from '../types.ts'
 import { attachmentOf } from '../watermark.ts'
 import { Batch } from './batch.ts'
 import { openClient, tryConnect } from './connection.ts'
+import { RedisFences } from './fences.ts'
 import { RedisFills } from './fills.ts'
-import { invalidations } from './invalidations.ts'
-import { call, failure, runOne, runPipeline, send, timeOf } from './pipeline.ts'
+import { call, failure, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
 import { ACK, ATTACH } from './scripts.ts'
 import { RedisSequencer } from './sequencer.ts'
 
@@ -28,8 +28,6 @@ export interface RedisStoreOptions {
 
 /** Values per command: enough that the command's own cost is gone, few enough that others' answers need not wait long. */
 const VALUES_PER_READ = 128
-/** Invalidations of one turn that travel together; see `invalidations` for how. */
-const FENCINGS = 256
 /** Fewer would open at one slow command of a pipeline; more would cost a reader 100 ms each. */
 const FAILURES_TO_OPEN = 5
 /** Entries per read of the bus: a tail that comes back after a pause must not build one reply of the whole stream. */
@@ -43,12 +41,6 @@ const BLOCK_GRACE_MS = 1_000
 function isServerFault(error: unknown): boolean {
   const cause = error instanceof CacheError ? error.cause : error
   return !(cause instanceof ReplyError)
-}
-
-/** Fences to raise together. */
-interface Fencing {
-  readonly fences: readonly { readonly tag: Tag; readonly stamp: Stamp }[]
-  readonly shortMs: number
 }
 
 class RedisStore implements CacheStore {
@@ -88,15 +80,16 @@ class RedisStore implements CacheStore {
       value: (key) => reads.ask(key),
       fences: (tags) => this.#guard(() => this.#readFences(tags)),
     }
+    const run = (commands: readonly Command[]): Promise<unknown[]> =>
+      this.#guard(() => runPipeline(this.#client, commands))
     this.fills = new RedisFills({
       keys: this.#keys,
-      run: (commands) => this.#guard(() => runPipeline(this.#client, commands)),
+      run,
       mayEvict: () => this.#mayEvict,
       connections: () => this.#connections,
       nonce: this.#nonce,
     })
-    const fencings = new Batch<Fencing, void>(FENCINGS, (asked) => this.#guard(() => this.#invalidate(asked)))
-    this.fences = { apply: (fences, shortMs) => fencings.ask({ fences, shortMs }) }
+    this.fences = new RedisFences({ keys: this.#keys, run, mayEvict: () => this.#mayEvict, nonce: this.#nonce })
     this.sequencer = new RedisSequencer({
       run: (command) => this.#guard(() => runOne(this.#client, command)),
       keys: this.#keys,
@@ -163,15 +156,6 @@ class RedisStore implements CacheStore {
       send(this.#client, ['mget', ...tags.map((tag) => this.#keys.fence(tag))]) as Promise<(string | null)[]>,
     ])
     return { records: records.map(fenceOf), appliedUpTo: (watermark ?? '') as Stamp | '' }
-  }
-
-  async #invalidate(asked: readonly Fencing[]): Promise<void[]> {
-    const fences = asked.flatMap((fencing) => fencing.fences)
-    const lifeMs = Math.max(...asked.map(({ shortMs }) => shortMs))
-    if (fences.length > 0) {
-      await runPipeline(this.#client, invalidations(this.#keys, fences, { lifeMs, nonce: this.#nonce }))
-    }
-    return []
   }
 
   async #attach(): Promise<Attachment | null> {

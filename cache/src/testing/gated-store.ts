@@ -2,7 +2,7 @@ import type { CacheStore } from '../store.ts'
 
 /** A point in the protocol at which a test can hold a process. */
 export type Point =
-  `${'before' | 'after'} ${'value' | 'fences' | 'lease' | 'touch' | 'store' | 'release' | 'attach' | 'read' | 'time'}`
+  `${'before' | 'after'} ${'value' | 'fences' | 'fence' | 'claim' | 'lease' | 'touch' | 'store' | 'release' | 'attach' | 'read' | 'time'}`
 
 /** A held call: `reached` resolves when it got there, `open` lets it and all later ones pass. */
 export interface Gate {
@@ -10,9 +10,15 @@ export interface Gate {
   open(): void
 }
 
+interface Held {
+  readonly arrived: () => void
+  readonly opened: Promise<void>
+  readonly open: () => void
+}
+
 /** Holds and breaks calls of a store; the calls themselves are the real ones. */
 export class Gates {
-  readonly #held = new Map<Point, { arrived: () => void; opened: Promise<void>; open: () => void }>()
+  readonly #held = new Map<Point, Held>()
   readonly #counts = new Map<string, number>()
   #failure: Error | null = null
 
@@ -45,16 +51,17 @@ export class Gates {
 
   async pass<T>(step: string, work: () => Promise<T>): Promise<T> {
     this.#counts.set(step, this.count(step) + 1)
-    await this.#wait(`before ${step}` as Point)
+    // A call that nobody holds begins at once, as it does without gates.
+    const before = this.#held.get(`before ${step}` as Point)
+    if (before) await this.#wait(before)
     if (this.#failure) throw this.#failure
     const result = await work()
-    await this.#wait(`after ${step}` as Point)
+    const after = this.#held.get(`after ${step}` as Point)
+    if (after) await this.#wait(after)
     return result
   }
 
-  async #wait(point: Point): Promise<void> {
-    const held = this.#held.get(point)
-    if (!held) return
+  async #wait(held: Held): Promise<void> {
     held.arrived()
     await held.opened
   }
@@ -74,7 +81,13 @@ export function gatedStore(store: CacheStore, gates: Gates): CacheStore {
       store: (request) => gates.pass('store', () => fills.store(request)),
       release: (key, lease) => gates.pass('release', () => fills.release(key, lease)),
     },
-    fences: { apply: (raised, shortMs) => gates.pass('fence', () => fences.apply(raised, shortMs)) },
+    fences: {
+      apply: (raised, shortMs) => gates.pass('fence', () => fences.apply(raised, shortMs)),
+      claim: (request) => {
+        const claimed = fences.claim(request)
+        return claimed && gates.pass('claim', () => claimed)
+      },
+    },
     bus: {
       attach: () => gates.pass('attach', () => bus.attach()),
       read: (after, blockMs) => gates.pass('read', () => bus.read(after, blockMs)),

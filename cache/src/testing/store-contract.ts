@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe } from 'vitest'
 import { registerBus } from './store-contract/bus.ts'
+import { registerClaims } from './store-contract/claims.ts'
 import { registerFills } from './store-contract/fills.ts'
 import type { StoreFixture } from './store-contract/fixture.ts'
 import { registerFullServer } from './store-contract/full-server.ts'
@@ -20,6 +21,7 @@ export function registerStoreContract(name: string, create: () => Promise<StoreF
     const given = (): StoreFixture => fixture
     registerInvalidation(given)
     registerFills(given)
+    registerClaims(given)
     registerPositions(given)
     registerGenerations(given)
     registerBus(given)
