@@ -244,6 +244,26 @@ describe('cache/fences', () => {
     expect(writer.gates.count('claim')).toBe(1)
   })
 
+  test('a fill gives back the lease that another tag spoiled, not one that its own key has lost', async () => {
+    const [filler, other] = [await world.process(), await world.process()]
+    for (const [id, tag, released] of [
+      ['1', 'product:1', 0],
+      ['2', 'category:7', 1],
+    ] as const) {
+      const land = filler.holdLoads()
+      const read = filler.products.get(id)
+      await settle()
+      await world.change(id, [tag])
+      land()
+      await read
+      await settle()
+      expect(filler.cache.stats().rejected).toBe(Number(id))
+      expect(filler.gates.count('release')).toBe(released)
+      // Nobody holds the lease any more: another process loads without waiting.
+      expect(await other.products.get(id)).toMatchObject({ version: 2 })
+    }
+  })
+
   test('where Redis fails the reader of its own write has its value all the same', async () => {
     const writer = await world.process()
     await writer.products.get('1')

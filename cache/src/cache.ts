@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { clockOf, EVERYTHING, parseSnapshot, stampOf, type Lsn, type Stamp, type Tag } from '@lockstep/schemas'
 import { Acks } from './acks.ts'
@@ -84,7 +84,7 @@ function storeOf(options: CacheOptions): CacheStore | null {
   })
 }
 
-/** Names that never repeat: a random one for the process, and a count. */
+/** Names that never repeat: a random one for the process, short because it travels with every lease, and a count. */
 function namesOf(process: string): () => string {
   let count = 0
   return () => `${process}.${(count += 1).toString(36)}`
@@ -289,7 +289,7 @@ class LockstepCache implements Cache {
       unsafe,
       signal: this.#stopping.signal,
       pending: new Set(),
-      nonce: namesOf(randomUUID()),
+      nonce: namesOf(randomBytes(12).toString('base64url')),
     }
   }
 

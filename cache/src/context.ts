@@ -43,10 +43,13 @@ export interface CacheContext {
 }
 
 /** Lets `stop` wait for work that nobody else waits for. */
-export function track<T>(context: CacheContext, work: Promise<T>): Promise<T> {
-  const settled = work.finally(() => context.pending.delete(settled))
-  context.pending.add(settled)
-  return settled
+export async function track<T>({ pending }: CacheContext, work: Promise<T>): Promise<T> {
+  pending.add(work)
+  try {
+    return await work
+  } finally {
+    pending.delete(work)
+  }
 }
 
 /** Notes a failure that a read lives through. */

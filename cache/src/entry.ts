@@ -164,7 +164,7 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     const reader = this.#arrive(key, options?.token ?? null)
     try {
       const outcome = await this.#share(reader, args, isBulk === true)
-      const stored = outcome.filling && isTold ? await outcome.filling : outcome.stored
+      const { stored } = outcome.filling && isTold ? await outcome.filling : outcome
       return this.#result(resultOf<V>({ ...outcome, stored }, this.#context.clock.now()))
     } catch (error) {
       const stale = options?.allowStale ? await staleResult(this.#context, this.#kind, this.#through, reader) : null

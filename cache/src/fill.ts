@@ -45,35 +45,37 @@ function fenceLifeMs(context: CacheContext, ttlMs: number): number {
  */
 export async function storeFill(context: CacheContext, fill: Fill): Promise<Filled> {
   const { store, knowledge } = context
+  const { key, lease, stamp } = fill
   const sequence = knowledge.ring.sequence
+  let isRefused = false
   try {
     const ttlMs = fill.ttlMs + fill.graceMs
-    const naming = store && !knowledge.mirror.covers(fill.tags, fill.stamp) ? nameFences(context, store, fill) : null
+    const naming = store && !knowledge.mirror.covers(fill.tags, stamp) ? nameFences(context, store, fill) : null
     // Most fills have nothing to wait for here.
     const named = naming instanceof Promise ? await naming : naming
     const value = named && textOf(context, fill, named.incarnations)
-    if (
-      store &&
-      value &&
-      (await store.fills.store({
-        key: fill.key,
-        lease: fill.lease,
-        value,
-        ttlMs,
-        fenceMs: fenceLifeMs(context, ttlMs),
-      }))
-    ) {
-      context.counters.stored += 1
-      context.keyEvents.note(fill.key, 'stored', fill.stamp)
-      return { stored: true, fencesReadAt: named.areAllRead ? sequence : null }
+    if (store && value) {
+      const isStored = await store.fills.store({ key, lease, value, ttlMs, fenceMs: fenceLifeMs(context, ttlMs) })
+      if (isStored) {
+        context.counters.stored += 1
+        context.keyEvents.note(key, 'stored', stamp)
+        return { stored: true, fencesReadAt: named.areAllRead ? sequence : null }
+      }
+      isRefused = true
     }
   } catch (error) {
     survived(context, error, 'storing a value')
   }
   context.counters.rejected += 1
-  context.keyEvents.note(fill.key, 'rejected', fill.stamp)
-  dropLease(context, fill.key, fill.lease)
+  context.keyEvents.note(key, 'rejected', stamp)
+  // Who was refused holds it no more, and a fence of the key that is newer than its holder has taken it away.
+  if (!isRefused && !isNewer(knowledge.mirror.fenceOf(key), lease)) dropLease(context, key, lease)
   return { stored: false, fencesReadAt: null }
+}
+
+/** Tells whether a fence is newer than the stamp that a lease begins with. */
+function isNewer(fence: Stamp | null, lease: string): boolean {
+  return fence !== null && fence > lease.slice(0, fence.length)
 }
 
 /** The incarnation of each fence with one of its own. */

@@ -27,6 +27,8 @@ export class KeyEvents {
   readonly #now: () => number
   readonly #maxKeys: number
   readonly #byKey = new Map<string, KeyEvent[]>()
+  /** Stands at the oldest key; see `Mirror`. */
+  readonly #oldest = this.#byKey.keys()
 
   constructor(now: () => number, maxKeys: number) {
     this.#now = now
@@ -40,7 +42,7 @@ export class KeyEvents {
     let events = this.#byKey.get(key)
     if (!events) {
       if (this.#maxKeys === 0) return
-      if (this.#byKey.size >= this.#maxKeys) this.#byKey.delete(this.#byKey.keys().next().value ?? '')
+      if (this.#byKey.size >= this.#maxKeys) this.#byKey.delete(this.#oldest.next().value ?? '')
       this.#byKey.set(key, (events = []))
     }
     events.push(event)

@@ -59,6 +59,15 @@ function bounded<T>(
       late.abort(error)
       reject(error)
     })
-    load(late).then(resolve, reject).finally(settle)
+    load(late).then(
+      (value) => {
+        settle()
+        resolve(value)
+      },
+      (error: unknown) => {
+        settle()
+        reject(error)
+      },
+    )
   })
 }

@@ -8,6 +8,14 @@ interface Raised {
   readonly at: number
 }
 
+/** A fence of a plain tag. */
+interface RaisedPlain {
+  stamp: Stamp
+  at: number
+  /** Raised since it was last passed over. */
+  isAgain: boolean
+}
+
 /** Enough for about 20 s of 5,000 invalidations a second, at some 120 bytes each. */
 const MAX_FENCES = 100_000
 
@@ -17,7 +25,12 @@ const MAX_FENCES = 100_000
  * `start` when it was dropped. Fences are maxima, so attaching again forgets none.
  */
 export class Mirror {
-  readonly #fences = new Map<string, Raised>()
+  readonly #fences = new Map<string, RaisedPlain>()
+  /**
+   * Stands at the oldest: whatever it has passed is gone or behind the others. A new iterator would begin with the places of
+   * all that was deleted, which a map keeps until it is built anew.
+   */
+  readonly #oldest = this.#fences.entries()
   readonly #classes = new Map<string, Raised>()
   readonly #maxFences: number
   #everything: Raised = { stamp: ZERO_STAMP, at: Number.NEGATIVE_INFINITY }
@@ -104,17 +117,33 @@ export class Mirror {
   }
 
   #raisePlain(tag: string, stamp: Stamp, now: number): void {
-    const raised = later(this.#fences.get(tag), stamp, now)
-    // The newest stands last, so that the first is the one to drop.
-    this.#fences.delete(tag)
-    this.#fences.set(tag, raised)
-    if (this.#fences.size <= this.#maxFences) return
-    const [oldest] = this.#fences
-    if (!oldest) return
-    const [dropped, fence] = oldest
-    this.#fences.delete(dropped)
-    if (this.#start !== null && this.#start < fence.stamp) this.#start = fence.stamp
-    this.#completeSince = Math.max(this.#completeSince, fence.at)
+    const known = this.#fences.get(tag)
+    if (known) {
+      // In its place: a map keeps the place of what was deleted, and popular tags are raised often.
+      if (known.stamp < stamp) known.stamp = stamp
+      known.at = now
+      known.isAgain = true
+      return
+    }
+    this.#fences.set(tag, { stamp, at: now, isAgain: false })
+    if (this.#fences.size > this.#maxFences) this.#dropOldest()
+  }
+
+  /** Drops the oldest; one that was raised again since it was last looked at goes behind the others first. */
+  #dropOldest(): void {
+    for (;;) {
+      const next = this.#oldest.next()
+      if (next.done) return
+      const [tag, fence] = next.value
+      this.#fences.delete(tag)
+      if (!fence.isAgain) {
+        if (this.#start !== null && this.#start < fence.stamp) this.#start = fence.stamp
+        this.#completeSince = Math.max(this.#completeSince, fence.at)
+        return
+      }
+      fence.isAgain = false
+      this.#fences.set(tag, fence)
+    }
   }
 }
 

@@ -15,7 +15,7 @@ export interface Outcome {
   readonly loadedAt: number
   readonly stored: boolean
   /** Tells whether it was stored in the end; where it is still under way. */
-  readonly filling?: Promise<boolean> | undefined
+  readonly filling?: Promise<{ readonly stored: boolean }> | undefined
   /** Ring moment up to which every known fence is respected. */
   readonly knownAt: number
   /** Monotonic ms as of which the value is known to be current. */

@@ -256,7 +256,7 @@ export class ReadThrough<Args, V> {
     if (!held) return { ...outcome, stored: false }
     const wish = { key, stamp, tags, body, ttlMs, graceMs: kind.graceMs, loadMs }
     const fill = track(this.#context, this.#fill(wish, held))
-    if (isKept) return { ...outcome, stored: false, filling: fill.then(({ stored }) => stored) }
+    if (isKept) return { ...outcome, stored: false, filling: fill }
     const { stored, fencesReadAt } = await fill
     knowledge.keep(kind.l1, kept, fencesReadAt)
     return { ...outcome, stored }

@@ -36,7 +36,9 @@ function stampOf(text: string): Stamp {
  */
 export function encodeValue(value: StoredValue): string {
   const { stamp, expiresAtMs, loadedAtMs, loadMs, tags, body } = value
-  return `${stamp}${[expiresAtMs, loadedAtMs ?? '', loadMs ?? '', ...tags.flat()].join('\t')}\n${body}`
+  let text = `${stamp}${expiresAtMs}\t${loadedAtMs ?? ''}\t${loadMs ?? ''}`
+  for (const [tag, incarnation] of tags) text += `\t${tag}\t${incarnation}`
+  return `${text}\n${body}`
 }
 
 /** Fields of the line before the tags. */

@@ -96,4 +96,35 @@ describe('cache/l1 policies', () => {
       expect([round, left(l1, many).length, l1.size, l1.bytes]).toEqual([round, 0, 0, 0])
     }
   })
+
+  test('of fenced keys those that went longest ago are forgotten first, also after all was cleared', () => {
+    const many = Array.from({ length: 1_500 }, (_, n) => `k:${n}`)
+    const l1 = new LocalCache({ maxBytes: 1e9 })
+    for (let round = 0; round < 3; round++) {
+      for (const key of many) put(l1, key)
+      for (const key of many) l1.evict(key, stampAt(2))
+      // Half of them come back and go again, so that the order is not that of the first time.
+      for (const key of many.slice(700)) put(l1, key)
+      expect([round, l1.size]).toEqual([round, 800])
+      expect(l1.evict('category:7', stampAt(2))).toBe(800)
+      l1.clear()
+      expect([round, l1.size, l1.evict('category:7', stampAt(2))]).toEqual([round, 0, 0])
+    }
+  })
+
+  test('a fenced value that comes back with other tags is found by those and by no others', () => {
+    const l1 = new LocalCache({ maxBytes: 1e6 })
+    const set = (n: number, others: readonly string[]): void => {
+      const kept = { value: n, stamp: stampAt(n), tags: ['k', ...others], refreshAt: 1e9, deadAt: 1e9 }
+      l1.set('k', { ...kept, loadedAt: 0, bytes: 10 })
+    }
+    set(1, ['a', 'b'])
+    expect(l1.evict('a', stampAt(2))).toBe(1)
+    set(2, ['b', 'c'])
+    expect(l1.evict('a', stampAt(3))).toBe(0)
+    expect(l1.evict('c', stampAt(3))).toBe(1)
+    set(3, ['b', 'c'])
+    expect(l1.evict('b', stampAt(4))).toBe(1)
+    expect([l1.size, l1.bytes]).toEqual([0, 0])
+  })
 })

@@ -24,8 +24,10 @@ const MOST_GONE = 1_024
 /** Values by key within a bound of bytes and entries, and which of them a fence covers. */
 export class LocalCache {
   readonly #records = new Map<string, LocalRecord | undefined>()
-  /** Keys that were fenced and have not come back, longest ago first: each keeps its place among the records. */
-  readonly #gone = new Set<string>()
+  /** Tags of keys that were fenced and have not come back: each keeps its places among the records and in the index. */
+  readonly #gone = new Map<string, readonly string[]>()
+  /** Stands at the one that went longest ago; see `Mirror`. */
+  readonly #longestGone = this.#gone.entries()
   readonly #index = new TagIndex()
   readonly #eviction: Eviction
   readonly #maxBytes: number
@@ -71,9 +73,8 @@ export class LocalCache {
       this.#remove(victim)
     }
     const record = new LocalRecord(key, kept, bytes)
-    record.tags = this.#index.add(key, kept.tags)
+    record.tags = this.#place(key, kept.tags)
     this.#records.set(key, record)
-    this.#gone.delete(key)
     this.#bytes += bytes
     this.#eviction.added(record)
   }
@@ -93,15 +94,26 @@ export class LocalCache {
     if (!record || record.stamp >= fence) return false
     this.#drop(record)
     this.#records.set(key, undefined)
-    this.#gone.add(key)
-    if (this.#gone.size > MOST_GONE) this.#forgetOldest()
+    this.#gone.set(key, record.tags)
+    if (this.#gone.size > MOST_GONE) this.#forgetLongestGone()
     return true
   }
 
-  #forgetOldest(): void {
-    const [oldest = ''] = this.#gone
-    this.#gone.delete(oldest)
-    this.#records.delete(oldest)
+  /** Notes the tags of a key, its own first; one that comes back with the tags that it had still has its places. */
+  #place(key: string, tags: readonly string[]): readonly string[] {
+    const had = this.#gone.get(key)
+    if (had === undefined) return this.#index.add(key, tags)
+    this.#gone.delete(key)
+    if (had.length === tags.length - 1 && had.every((tag, at) => tag === tags[at + 1])) return had
+    this.#index.remove(key, had)
+    return this.#index.add(key, tags)
+  }
+
+  #forgetLongestGone(): void {
+    const [key, tags] = this.#longestGone.next().value ?? ['', []]
+    this.#gone.delete(key)
+    this.#records.delete(key)
+    this.#index.remove(key, tags)
   }
 
   clear(): void {
@@ -126,11 +138,11 @@ export class LocalCache {
 
   #remove(record: LocalRecord): void {
     this.#records.delete(record.key)
+    this.#index.remove(record.key, record.tags)
     this.#drop(record)
   }
 
   #drop(record: LocalRecord): void {
-    this.#index.remove(record.key, record.tags)
     this.#eviction.removed(record)
     this.#bytes -= record.bytes
   }

@@ -63,13 +63,14 @@ export class RedisFences implements FenceRaiser {
     const replies = calls.length === 0 ? [] : await run(calls.map(({ command }) => command))
     const granted = new Map<unknown, LeaseReply>()
     calls.forEach((call, index) => {
-      const answers = replies[index] as [lease: string, fence: string][]
-      call.claims.forEach((claim, place) => granted.set(claim, replyOf(answers[place])))
+      const answers = replies[index] as [isGranted: number, fence: string][]
+      call.claims.forEach((claim, place) => granted.set(claim, replyOf(claim, answers[place])))
     })
     return asked.map((one) => granted.get(one) ?? null)
   }
 }
 
-function replyOf([lease, fence]: readonly [string, string] = ['', '']): LeaseReply {
-  return { lease: lease === '' ? null : lease, fence: fenceOf(fence), value: null, evictionMark: '' }
+function replyOf({ stamp, holder }: ClaimRequest, [isGranted, fence]: readonly [number, string] = [0, '']): LeaseReply {
+  const lease = isGranted === 1 ? `${stamp}:${holder}` : null
+  return { lease, fence: fenceOf(fence), value: null, evictionMark: '' }
 }

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import { Command as RedisCommand, type Redis } from 'ioredis'
 import { CacheError } from '../errors.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 import { atTurnEnd } from './turn-end.ts'
@@ -39,7 +39,7 @@ export function send(redis: Redis, [name, ...args]: Command): Promise<unknown> {
     stream.cork()
     atTurnEnd(() => stream.uncork())
   }
-  return redis.call(name, ...args)
+  return redis.sendCommand(new RedisCommand(name, args as string[], { replyEncoding: 'utf8' })) as Promise<unknown>
 }
 
 /** From so many commands on (some 500 tags) the server should begin while this turn still has other work to do. */
@@ -60,11 +60,13 @@ const isMissingScript = (error: unknown): boolean => error instanceof Error && e
  */
 export async function runPipeline(redis: Redis, commands: readonly Command[]): Promise<unknown[]> {
   try {
-    return await sendAll(redis, commands).catch(async (error: unknown) => {
-      if (!isMissingScript(error)) throw error
-      await Promise.all(SCRIPTS.map((script) => send(redis, ['script', 'load', script.source])))
-      return sendAll(redis, commands)
-    })
+    return await sendAll(redis, commands)
+  } catch (error) {
+    if (!isMissingScript(error)) throw failure(error)
+  }
+  try {
+    await Promise.all(SCRIPTS.map((script) => send(redis, ['script', 'load', script.source])))
+    return await sendAll(redis, commands)
   } catch (error) {
     throw failure(error)
   }

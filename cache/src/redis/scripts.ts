@@ -48,8 +48,8 @@ end`
 
 /**
  * KEYS of the tags and W of each as RAISE_FENCES has them; ARGV shortMs, nonce, W of each, then of each claim: number of its tag,
- * holder, S, Redis' time in ms at which the lease ends (one that has ended is never held). Answers {lease or '', fence} for
- * each claim. Several tags in one call only where one node holds all of their slots: sending and looking up a script costs
+ * holder, S, Redis' time in ms at which the lease ends (one that has ended is never held). Answers {1 or 0, fence} for each
+ * claim: 1 where `S:holder` is the lease now. Several tags in one call only where one node holds all of their slots: sending and looking up a script costs
  * more than running it.
  */
 export const INVALIDATE = script(`
@@ -59,10 +59,10 @@ local n = #KEYS / 3
 local fences = raise_fences(1, n, ARGV[1], ARGV[2], 2)
 local replies = {}
 for at = n + 3, #ARGV, 4 do
-  local i, lease = tonumber(ARGV[at]), ARGV[at + 2] .. ':' .. ARGV[at + 1]
-  local isCovered = fences[i]:sub(1, 28) > ARGV[at + 2]
-  if isCovered or not redis.call('SET', KEYS[n + i], lease, 'NX', 'PXAT', ARGV[at + 3]) then lease = '' end
-  replies[#replies + 1] = {lease, fences[i]}
+  local i, s = tonumber(ARGV[at]), ARGV[at + 2]
+  local isGranted = fences[i]:sub(1, 28) <= s
+    and redis.call('SET', KEYS[n + i], s .. ':' .. ARGV[at + 1], 'NX', 'PXAT', ARGV[at + 3])
+  replies[#replies + 1] = {isGranted and 1 or 0, fences[i]}
 end
 return replies
 `)
