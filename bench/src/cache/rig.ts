@@ -103,10 +103,14 @@ export function breathe(ms = 60): Promise<void> {
 /** One thing that is measured beside others: runs once and answers a number, such as ns per operation. */
 export type Contestant = readonly [name: string, run: () => number | Promise<number>]
 
-/** Runs the contestants in turn, `rounds` times after a warm-up; answers all results by name. */
-export async function inTurn(contestants: readonly Contestant[], rounds: number): Promise<Map<string, number[]>> {
+/** Runs the contestants in turn, `rounds` times after the warm-ups; answers all results by name. */
+export async function inTurn(
+  contestants: readonly Contestant[],
+  rounds: number,
+  warmUps = 2,
+): Promise<Map<string, number[]>> {
   const results = new Map<string, number[]>(contestants.map(([name]) => [name, []]))
-  for (let round = -2; round < rounds; round++) {
+  for (let round = -warmUps; round < rounds; round++) {
     for (const [name, run] of contestants) {
       await breathe()
       const result = await run()
