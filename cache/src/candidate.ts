@@ -18,8 +18,6 @@ export interface Demand {
 /** A value from Redis that is valid as of ring moment `knownAt`. */
 export interface Accepted {
   readonly value: StoredValue
-  /** The own tag first. */
-  readonly tags: readonly string[]
   /** Until the soft expiry, ms; negative within the grace. */
   readonly remainingMs: number
   /** Monotonic ms at which it was judged. */
@@ -34,7 +32,8 @@ const NO_FENCES: FencesReply = { records: [], appliedUpTo: '' }
 /** Tells whether layers may be read now at all: the contract. */
 export function isVouchedFor(context: CacheContext, maxStalenessMs: number): boolean {
   if (context.knowledge.mirror.start === null) return false
-  return context.unsafe.ignoreFreshness === true || context.freshness.isWithin(context.clock.now(), maxStalenessMs)
+  const { freshness, turn, unsafe } = context
+  return unsafe.ignoreFreshness === true || freshness.isWithinThisTurn(turn.now(), maxStalenessMs)
 }
 
 /** Judges the text of a value from Redis. Null = a miss. Once it has answered (at once where the
@@ -46,31 +45,28 @@ export function accept(
 ): Accepted | null | Promise<Accepted | null> {
   const value = text === null ? null : decodeValue(text)
   if (!value || isBelowToken(value.stamp, demand.token)) return null
-  const tags = value.tags.map(([tag]) => tag)
   const { mirror, ring } = context.knowledge
   const mustAsk = mirror.start !== null && value.stamp < mirror.start && !context.unsafe.ignoreFences
-  if (!mustAsk) return judge(context, { value, tags, fencesReadAt: null }, demand)
+  if (!mustAsk) return judge(context, value, null, demand)
   const fencesReadAt = ring.sequence
-  return fencesAgree(context, value, tags).then((isAgreed) =>
-    isAgreed ? judge(context, { value, tags, fencesReadAt }, demand) : null,
-  )
+  return fencesAgree(context, value).then((isAgreed) => (isAgreed ? judge(context, value, fencesReadAt, demand) : null))
 }
 
 function judge(
   context: CacheContext,
-  candidate: Pick<Accepted, 'value' | 'tags' | 'fencesReadAt'>,
+  value: StoredValue,
+  fencesReadAt: number | null,
   demand: Demand,
 ): Accepted | null {
   const { knowledge, unsafe } = context
-  const { value, tags, fencesReadAt } = candidate
-  const now = context.clock.now()
-  const redisNowMs = context.freshness.redisNowMs(now)
+  const now = context.turn.now()
+  const redisNowMs = context.freshness.redisThisTurnMs(now)
   if (redisNowMs === null || knowledge.mirror.start === null) return null
   if (!context.freshness.isWithinThisTurn(now, demand.maxStalenessMs) && !unsafe.ignoreFreshness) return null
   const remainingMs = value.expiresAtMs - redisNowMs
   if (remainingMs + demand.graceMs <= 0) return null
-  if (!unsafe.blindPromotion && !knowledge.agrees(tags, value.stamp, fencesReadAt)) return null
-  return { value, tags, fencesReadAt, remainingMs, now, knownAt: knowledge.ring.sequence }
+  if (!unsafe.blindPromotion && !knowledge.agrees(value.tags, value.stamp, fencesReadAt)) return null
+  return { value, fencesReadAt, remainingMs, now, knownAt: knowledge.ring.sequence }
 }
 
 /**
@@ -78,8 +74,8 @@ function judge(
  * answers must have applied all that the start sums up. A replica that was promoted without its last writes has not, and
  * the tail, on a connection of its own, may find that out later.
  */
-async function fencesAgree(context: CacheContext, value: StoredValue, tags: readonly string[]): Promise<boolean> {
-  const plain = plainOf(tags)
+async function fencesAgree(context: CacheContext, value: StoredValue): Promise<boolean> {
+  const plain = plainOf(value.tags)
   const { start } = context.knowledge.mirror
   try {
     const { records: fences, appliedUpTo } = (await context.store?.values.fences(plain)) ?? NO_FENCES
@@ -88,7 +84,7 @@ async function fencesAgree(context: CacheContext, value: StoredValue, tags: read
       if (fence && fence.stamp > value.stamp) context.knowledge.raise(tag, fence.stamp)
     })
     if ((start === null || appliedUpTo < start) && !context.unsafe.believeAnyNode) return false
-    const filledUnder = new Map(value.tags)
+    const filledUnder = new Map(value.tags.map((tag, index) => [tag, value.incarnations[index]]))
     return plain.every((tag, index) => {
       const fence = fences[index]
       const isSame = fence?.incarnation === filledUnder.get(tag)

@@ -40,14 +40,13 @@ async function explainStored(context: CacheContext, key: string, now: number): P
     const text = await store.values.value(key)
     const value = text === null ? null : decodeValue(text)
     if (!value) return null
-    const tags = value.tags.map(([tag]) => tag)
-    const plain = plainOf(tags)
+    const plain = plainOf(value.tags)
     const records = new Map<string, FenceRecord | null>()
     const read = await store.values.fences(plain)
     plain.forEach((tag, index) => records.set(tag, read.records[index] ?? null))
     const { start } = context.knowledge.mirror
     const isBehind = start !== null && value.stamp < start && read.appliedUpTo < start
-    return judgeStored(context, { value, tags, records, now, isBehind })
+    return judgeStored(context, { value, records, now, isBehind })
   } catch (error) {
     const failure = error instanceof Error ? error.message : String(error)
     return { stamp: null, ageMs: null, endsInMs: null, fences: [], isValid: false, reason: `Redis: ${failure}` }
@@ -58,22 +57,23 @@ function judgeStored(
   context: CacheContext,
   read: {
     readonly value: StoredValue
-    readonly tags: readonly string[]
     readonly records: ReadonlyMap<string, FenceRecord | null>
     readonly now: number
     /** Redis has not applied all that this process has heard of. */
     readonly isBehind: boolean
   },
 ): LayerExplanation {
-  const { value, tags, records, now } = read
+  const { value, records, now } = read
   const redisNowMs = context.freshness.redisNowMs(now)
   const endsInMs = redisNowMs === null ? null : value.expiresAtMs - redisNowMs
   const ageMs = redisNowMs === null || value.loadedAtMs === undefined ? null : redisNowMs - value.loadedAtMs
-  const fences = value.tags.map(([tag, filledUnder]) => ({ tag, filledUnder, fence: records.get(tag)?.stamp ?? null }))
+  const fences = value.tags.map((tag, index) => {
+    return { tag, filledUnder: value.incarnations[index] ?? '', fence: records.get(tag)?.stamp ?? null }
+  })
   const reason =
     ended(endsInMs ?? 0) ??
     unvouched(context) ??
-    fencedBy(context, tags, value.stamp) ??
+    fencedBy(context, value.tags, value.stamp) ??
     (read.isBehind ? 'Redis has not applied all that this process has heard of' : lostFence(value, records))
   return verdict({ stamp: value.stamp, ageMs, endsInMs, fences }, reason)
 }
@@ -98,11 +98,11 @@ function fencedBy(context: CacheContext, tags: readonly string[], stamp: Stamp):
 
 /** Each fence in Redis must be the one the value was filled under, and not newer. */
 function lostFence(value: StoredValue, records: ReadonlyMap<string, FenceRecord | null>): string | null {
-  for (const [tag, filledUnder] of value.tags) {
+  for (const [index, tag] of value.tags.entries()) {
     const fence = records.get(tag)
     if (fence === undefined) continue
     if (fence === null) return `the fence of ${tag} is not in Redis any more`
-    if (fence.incarnation !== filledUnder) return `the fence of ${tag} was lost and made anew`
+    if (fence.incarnation !== value.incarnations[index]) return `the fence of ${tag} was lost and made anew`
     if (fence.stamp > value.stamp) return `the fence of ${tag} is newer than its stamp`
   }
   return null

@@ -142,8 +142,8 @@ function textOf(context: CacheContext, fill: Fill, incarnations: ReadonlyMap<str
     expiresAtMs: Math.floor(redisNowMs + fill.ttlMs),
     loadedAtMs: Math.floor(redisNowMs - fill.loadMs),
     loadMs: Math.ceil(fill.loadMs),
-    // A class tag has no record of its own, so no incarnation.
-    tags: fill.tags.map((tag) => [tag, incarnations.get(tag) ?? ''] as const),
+    tags: fill.tags,
+    incarnations: fill.tags.map((tag) => incarnations.get(tag) ?? ''),
     body: fill.body,
   })
 }

@@ -81,6 +81,11 @@ export class Freshness {
     return mapping && now + mapping.offset
   }
 
+  /** What `redisNowMs` says, in a turn for which `beginTurn` has looked for a jump. */
+  redisThisTurnMs(now: number): number | null {
+    return this.#mapping && now + this.#mapping.offset
+  }
+
   /** Redis time now, ms, at least; null without a mapping. */
   redisAtLeastMs(now: number): number | null {
     const mapping = this.#valid(now)

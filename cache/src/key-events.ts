@@ -22,11 +22,30 @@ const PER_KEY = 32
 
 const messages = channel('lockstep:cache:key')
 
+/** The last events of one key, in a ring. */
+class LastEvents {
+  readonly #events: KeyEvent[] = []
+  #oldest = 0
+
+  note(event: KeyEvent): void {
+    if (this.#events.length < PER_KEY) {
+      this.#events.push(event)
+      return
+    }
+    this.#events[this.#oldest] = event
+    this.#oldest = (this.#oldest + 1) % PER_KEY
+  }
+
+  inOrder(): readonly KeyEvent[] {
+    return [...this.#events.slice(this.#oldest), ...this.#events.slice(0, this.#oldest)]
+  }
+}
+
 /** The last events of a bounded number of keys, for `explain`; tells `diagnostics_channel` subscribers as well. */
 export class KeyEvents {
   readonly #now: () => number
   readonly #maxKeys: number
-  readonly #byKey = new Map<string, KeyEvent[]>()
+  readonly #byKey = new Map<string, LastEvents>()
   /** Stands at the oldest key; see `Mirror`. */
   readonly #oldest = this.#byKey.keys()
 
@@ -43,10 +62,9 @@ export class KeyEvents {
     if (!events) {
       if (this.#maxKeys === 0) return
       if (this.#byKey.size >= this.#maxKeys) this.#byKey.delete(this.#oldest.next().value ?? '')
-      this.#byKey.set(key, (events = []))
+      this.#byKey.set(key, (events = new LastEvents()))
     }
-    events.push(event)
-    if (events.length > PER_KEY) events.shift()
+    events.note(event)
   }
 
   /** Notes what happens too often to begin with: of keys that are known, or where somebody listens. Most fences name no key. */
@@ -56,6 +74,6 @@ export class KeyEvents {
 
   /** Answers the last events of a key, oldest first. */
   of(key: string): readonly KeyEvent[] {
-    return this.#byKey.get(key) ?? []
+    return this.#byKey.get(key)?.inOrder() ?? []
   }
 }

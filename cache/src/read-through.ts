@@ -279,8 +279,8 @@ export class ReadThrough<Args, V> {
   /** Takes a value from Redis into L1, in the tick in which it was judged; null where the codec cannot read it. */
   #promote(key: string, accepted: Accepted): Outcome | null {
     const { counters, unsafe, knowledge, events, keyEvents } = this.#context
-    const { value, tags, remainingMs, now, knownAt, fencesReadAt } = accepted
-    const { stamp, body, loadMs } = value
+    const { value, remainingMs, now, knownAt, fencesReadAt } = accepted
+    const { stamp, tags, body, loadMs } = value
     const kind = this.#kind
     try {
       const decoded = kind.decode(body)

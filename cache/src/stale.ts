@@ -21,7 +21,7 @@ export async function staleResult<Args, V>(
   const text = await through.stored(reader.key)
   const value = text === null ? null : decodeValue(text)
   if (!value || isBelowToken(value.stamp, reader.token)) return null
-  const tags = value.tags.map(([tag]) => tag)
+  const { tags } = value
   if (knowledge.mirror.covers(tags, value.stamp)) return null
   const redisNowMs = freshness.redisNowMs(clock.now()) ?? clock.wall()
   const loadedAtMs = value.loadedAtMs ?? value.expiresAtMs - kind.ttlMs(value.body)

@@ -13,8 +13,11 @@ describe('cache/value-format', () => {
         fc.array(fc.tuple(word, word), { minLength: 1 }),
         fc.string(),
         fc.nat(),
-        (tags, body, expiresAtMs) => {
-          const value = { stamp: stampAt(7), expiresAtMs, tags, body, loadedAtMs: expiresAtMs - 5, loadMs: 3 }
+        fc.nat(9),
+        (pairs, body, expiresAtMs, n) => {
+          const [tags, incarnations] = [pairs.map(([tag]) => tag), pairs.map(([, incarnation]) => incarnation)]
+          const times = { expiresAtMs, loadedAtMs: expiresAtMs - 5, loadMs: 3 }
+          const value = { stamp: stampAt(n), ...times, tags, incarnations, body }
           expect(decodeValue(encodeValue(value))).toEqual(value)
         },
       ),

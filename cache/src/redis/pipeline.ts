@@ -42,13 +42,18 @@ export function send(redis: Redis, [name, ...args]: Command): Promise<unknown> {
   return redis.sendCommand(new RedisCommand(name, args as string[], { replyEncoding: 'utf8' })) as Promise<unknown>
 }
 
+/** Sends off what the turn has so far, so that the server works on it while the turn goes on. */
+export function flush(redis: Redis): void {
+  // The uncorking that waits for the end of the turn then finds nothing to do.
+  streamOf(redis)?.uncork()
+}
+
 /** From so many commands on (some 500 tags) the server should begin while this turn still has other work to do. */
 const LONG_PIPELINE = 8
 
 function sendAll(redis: Redis, commands: readonly Command[]): Promise<unknown[]> {
   const answers = commands.map((command) => send(redis, command))
-  // The uncorking that waits for the end of the turn then finds nothing to do.
-  if (commands.length >= LONG_PIPELINE) streamOf(redis)?.uncork()
+  if (commands.length >= LONG_PIPELINE) flush(redis)
   return Promise.all(answers)
 }
 

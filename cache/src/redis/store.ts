@@ -12,7 +12,7 @@ import { Batch } from './batch.ts'
 import { openClient, tryConnect } from './connection.ts'
 import { RedisFences } from './fences.ts'
 import { RedisFills } from './fills.ts'
-import { call, failure, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
+import { call, failure, flush, runOne, runPipeline, send, timeOf, type Command } from './pipeline.ts'
 import { ACK, ATTACH } from './scripts.ts'
 import { RedisSequencer } from './sequencer.ts'
 
@@ -26,8 +26,11 @@ export interface RedisStoreOptions {
   readonly nonce?: (() => string) | undefined
 }
 
-/** Values per command: enough that the command's own cost is gone, few enough that others' answers need not wait long. */
-const VALUES_PER_READ = 128
+/**
+ * Values per command: enough that the command's own cost is gone, few enough that Redis reads the first of a turn while the
+ * turn still asks for the next. 64 readers: 122,000 values/s with 128, 126,000 with 64, 160,000 with 32, 149,000 with 16.
+ */
+const VALUES_PER_READ = 32
 /** Fewer would open at one slow command of a pipeline; more would cost a reader 100 ms each. */
 const FAILURES_TO_OPEN = 5
 /** Entries per read of the bus: a tail that comes back after a pause must not build one reply of the whole stream. */
@@ -145,7 +148,9 @@ class RedisStore implements CacheStore {
 
   #readValues(keys: readonly string[]): Promise<(string | null)[]> {
     const names = keys.map((key) => this.#keys.value(key))
-    return send(this.#client, ['mget', ...names]) as Promise<(string | null)[]>
+    const values = send(this.#client, ['mget', ...names]) as Promise<(string | null)[]>
+    if (keys.length === VALUES_PER_READ) flush(this.#client)
+    return values
   }
 
   async #readFences(tags: readonly Tag[]): Promise<FencesReply> {

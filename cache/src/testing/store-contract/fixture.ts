@@ -21,7 +21,7 @@ export const stampAt = (n: number, generation = 1): Stamp =>
 
 export const TAG = 'product:1' as Tag
 export const valueAt = (stamp: Stamp): string =>
-  encodeValue({ stamp, expiresAtMs: 0, tags: [[TAG, 'any']], body: '{"ö":1}' })
+  encodeValue({ stamp, expiresAtMs: 0, tags: [TAG], incarnations: ['any'], body: '{"ö":1}' })
 
 export type Given = () => StoreFixture
 
