@@ -143,7 +143,7 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     checkTag(key)
     const reader = this.#arrive(key, null)
     const landing = this.#flights.joinable(reader)
-    if (!landing) return this.#share(reader, args, false).then(({ value }) => this.#hand(value as V | null))
+    if (!landing) return this.#begin(reader, args, false).then(({ value }) => this.#hand(value as V | null))
     return landing.then((outcome) => {
       if (!this.#flights.satisfies(outcome, reader)) {
         return this.#share(reader, args, false).then(({ value }) => this.#hand(value as V | null))
@@ -178,14 +178,16 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
   async #share(reader: Arrival, args: Args, isBulk: boolean): Promise<Outcome> {
     for (;;) {
       const landing = this.#flights.joinable(reader)
-      if (!landing) {
-        return this.#flights.launch(reader.key, (flight) => this.#through.fly({ flight, reader, args, isBulk }))
-      }
+      if (!landing) return this.#begin(reader, args, isBulk)
       const outcome = await landing
       if (!this.#flights.satisfies(outcome, reader)) continue
       this.#context.counters.coalesced += 1
       return { ...outcome, layer: 'coalesced' }
     }
+  }
+
+  #begin(reader: Arrival, args: Args, isBulk: boolean): Promise<Outcome> {
+    return this.#flights.launch(reader.key, (flight) => this.#through.fly({ flight, reader, args, isBulk }))
   }
 
   #arrive(key: string, token: Stamp | null): Arrival {
