@@ -68,14 +68,9 @@ export async function storeFill(context: CacheContext, fill: Fill): Promise<Fill
   }
   context.counters.rejected += 1
   context.keyEvents.note(key, 'rejected', stamp)
-  // Who was refused holds it no more, and a fence of the key that is newer than its holder has taken it away.
-  if (!isRefused && !isNewer(knowledge.mirror.fenceOf(key), lease)) dropLease(context, key, lease)
+  // Who was refused holds it no more.
+  if (!isRefused) dropLease(context, key, lease)
   return { stored: false, fencesReadAt: null }
-}
-
-/** Tells whether a fence is newer than the stamp that a lease begins with. */
-function isNewer(fence: Stamp | null, lease: string): boolean {
-  return fence !== null && fence > lease.slice(0, fence.length)
 }
 
 /** The incarnation of each fence with one of its own. */

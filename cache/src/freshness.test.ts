@@ -75,6 +75,9 @@ describe('cache/freshness', () => {
       clocks.redisOffset += 3_600_000
       return Promise.resolve(timeUs)
     })
+    // Nor for the reads of this turn, which do not look for a jump again.
+    expect(freshness.isWithinThisTurn(clocks.now(), 5_000)).toBe(false)
+    expect(freshness.redisThisTurnMs(clocks.now())).toBeNull()
     expect(freshness.ageMs(clocks.now())).toBeNull()
   })
 

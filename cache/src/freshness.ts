@@ -58,6 +58,8 @@ export class Freshness {
     }
     this.#mapping = next
     this.#judge()
+    // Reads of this turn may have looked for a jump already.
+    this.#valid(after)
   }
 
   /** Takes note of an applied echo (µs, decimal; '' = none). */

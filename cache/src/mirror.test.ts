@@ -61,6 +61,18 @@ describe('cache/mirror', () => {
     )
   })
 
+  test('what was raised but once longest ago is dropped first, never what has just been raised', () => {
+    const mirror = new Mirror(3)
+    mirror.attach(attachment(stampAt(1)), 0)
+    for (const n of [2, 3]) for (const tag of ['a:1', 'b:1', 'c:1']) mirror.raise(tag, stampAt(n), n)
+    mirror.raise('d:1', stampAt(9), 9)
+    expect(['a:1', 'b:1', 'c:1', 'd:1'].map((tag) => mirror.fenceOf(tag) !== null)).toEqual([false, true, true, true])
+    expect(mirror.start).toBe(stampAt(3))
+    mirror.raise('b:1', stampAt(10), 10)
+    mirror.raise('e:1', stampAt(11), 11)
+    expect(['b:1', 'c:1', 'd:1', 'e:1'].map((tag) => mirror.fenceOf(tag) !== null)).toEqual([true, false, true, true])
+  })
+
   test('classes of the watermark hash count from attaching, and attaching again forgets no fence', () => {
     const mirror = new Mirror()
     mirror.raise('product:1', stampAt(9), 0)

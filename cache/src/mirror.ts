@@ -125,8 +125,10 @@ export class Mirror {
       known.isAgain = true
       return
     }
+    const { size } = this.#fences
+    // Before the newest is there, and never of none: an iterator that has come to its end stays there.
+    if (size > 0 && size >= this.#maxFences) this.#dropOldest()
     this.#fences.set(tag, { stamp, at: now, isAgain: false })
-    if (this.#fences.size > this.#maxFences) this.#dropOldest()
   }
 
   /** Drops the oldest; one that was raised again since it was last looked at goes behind the others first. */

@@ -180,7 +180,8 @@ export class ReadThrough<Args, V> {
     const stamp = knowledge.newest
     const redisMs = freshness.redisAtLeastMs(clock.now())
     if (!store || stamp === null || redisMs === null || admission.isFull) return null
-    const claimed = store.fences.claim({ key, holder: nonce(), stamp, untilMs: redisMs + limits.leaseMs })
+    const holder = nonce()
+    const claimed = store.fences.claim({ key, holder, stamp, untilMs: redisMs + limits.leaseMs })
     if (!claimed) return null
     return claimed.then(
       (reply) => {
@@ -189,6 +190,8 @@ export class ReadThrough<Args, V> {
       },
       (error: unknown) => {
         survived(this.#context, error, 'claiming a lease')
+        // It may have been granted all the same.
+        dropLease(this.#context, key, `${stamp}:${holder}`)
         return null
       },
     )

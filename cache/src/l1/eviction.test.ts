@@ -1,8 +1,12 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { stampAt } from '../testing/store-contract.ts'
 import type { EvictionPolicy } from './eviction.ts'
 import { LocalCache } from './local-cache.ts'
+
+setFlagsFromString('--expose-gc')
 
 const POLICIES: readonly EvictionPolicy[] = ['lru', 'lfu', 'fifo', 'ttl']
 
@@ -110,6 +114,24 @@ describe('cache/l1 policies', () => {
       l1.clear()
       expect([round, l1.size, l1.evict('category:7', stampAt(2))]).toEqual([round, 0, 0])
     }
+  })
+
+  test('values that are fenced and come back for ever take no more memory', () => {
+    const collect = runInNewContext('gc') as () => void
+    const keys64 = Array.from({ length: 64 }, (_, n) => `k:${n}`)
+    const l1 = new LocalCache({ maxBytes: 1e9 })
+    const churn = (): number => {
+      for (let n = 0; n < 300_000; n++) {
+        const key = keys64[n % keys64.length] ?? ''
+        put(l1, key)
+        l1.evict(key, stampAt(2))
+      }
+      collect()
+      return process.memoryUsage().heapUsed
+    }
+    const [before, after] = [churn(), churn()]
+    // An iterator that stays behind in the map of fenced keys costs 15 MB more here.
+    expect((after - before) / 1e6).toBeLessThan(5)
   })
 
   test('a fenced value that comes back with other tags is found by those and by no others', () => {

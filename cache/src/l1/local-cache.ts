@@ -20,14 +20,14 @@ const RECORD_OVERHEAD_BYTES = 200
  * process' time in the Zipf bench). Bounded, because most keys that are fenced are not asked for again soon.
  */
 const MOST_GONE = 1_024
+/** Of a fenced list of thousands no place is kept: nothing counts them. */
+const MOST_TAGS_KEPT = 8
 
 /** Values by key within a bound of bytes and entries, and which of them a fence covers. */
 export class LocalCache {
   readonly #records = new Map<string, LocalRecord | undefined>()
-  /** Tags of keys that were fenced and have not come back: each keeps its places among the records and in the index. */
+  /** Keys that were fenced and have not come back, longest ago first, with the tags whose places in the index they keep. */
   readonly #gone = new Map<string, readonly string[]>()
-  /** Stands at the one that went longest ago; see `Mirror`. */
-  readonly #longestGone = this.#gone.entries()
   readonly #index = new TagIndex()
   readonly #eviction: Eviction
   readonly #maxBytes: number
@@ -94,7 +94,9 @@ export class LocalCache {
     if (!record || record.stamp >= fence) return false
     this.#drop(record)
     this.#records.set(key, undefined)
-    this.#gone.set(key, record.tags)
+    const isSmall = record.tags.length <= MOST_TAGS_KEPT
+    if (!isSmall) this.#index.remove(key, record.tags)
+    this.#gone.set(key, isSmall ? record.tags : [])
     if (this.#gone.size > MOST_GONE) this.#forgetLongestGone()
     return true
   }
@@ -110,7 +112,8 @@ export class LocalCache {
   }
 
   #forgetLongestGone(): void {
-    const [key, tags] = this.#longestGone.next().value ?? ['', []]
+    // Not by an iterator that stays, as in `Mirror`: one that does not move keeps every table alive that the map has left.
+    const [[key, tags] = ['', []]] = this.#gone
     this.#gone.delete(key)
     this.#records.delete(key)
     this.#index.remove(key, tags)

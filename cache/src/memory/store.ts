@@ -106,9 +106,10 @@ class MemoryStore implements CacheStore {
   #claim({ key, holder, stamp, untilMs }: ClaimRequest): LeaseReply {
     const { strings } = this.#server
     const fence = fenceOf(strings.get(`f:${key}`))
-    const isFree = fence !== null && fence.stamp <= stamp && strings.get(`l:${key}`) === null
-    const lease = isFree ? `${stamp}:${holder}` : null
-    if (lease) strings.set(`l:${key}`, lease, untilMs - Number(this.#server.timeUs()) / 1_000)
+    const [wanted, there] = [`${stamp}:${holder}`, strings.get(`l:${key}`)]
+    const isGranted = fence !== null && fence.stamp <= stamp && (there === null || there === wanted)
+    const lease = isGranted ? wanted : null
+    if (lease && there === null) strings.set(`l:${key}`, lease, untilMs - Number(this.#server.timeUs()) / 1_000)
     return { lease, fence, value: null, evictionMark: '' }
   }
 

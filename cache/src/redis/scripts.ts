@@ -17,9 +17,9 @@ function script(source: string): Script {
 // `allow-oom` lets a script write although `maxmemory` is reached: invalidation must not stop exactly when Redis is full.
 // Scripts that fill the cache do not have it: when Redis is full they are refused, and nothing but a load is lost.
 
-// Raises the fence of each tag, drops what it covers and answers the fences. KEYS from `first` on: fences, then leases, then values of `n` tags,
-// none twice; W of the tags behind ARGV[at]. What is there is asked for at once, since each call from Lua costs more than what
-// it does here, and of most tags that change nothing is in Redis.
+// Raises the fence of each tag, drops what it covers and answers the fences. KEYS from `first` on: fences, then leases, then
+// values of `n` tags, none twice; W of the tags behind ARGV[at]. What is there is asked for at once, since each call from Lua
+// costs more than what it does here, and of most tags that change nothing is in Redis.
 const RAISE_FENCES = `
 local function raise_fences(first, n, life, nonce, at)
   if n == 0 then return {} end
@@ -49,8 +49,8 @@ end`
 /**
  * KEYS of the tags and W of each as RAISE_FENCES has them; ARGV shortMs, nonce, W of each, then of each claim: number of its tag,
  * holder, S, Redis' time in ms at which the lease ends (one that has ended is never held). Answers {1 or 0, fence} for each
- * claim: 1 where `S:holder` is the lease now. Several tags in one call only where one node holds all of their slots: sending and looking up a script costs
- * more than running it.
+ * claim: 1 where `S:holder` is the lease now, also by an earlier try. Several tags in one call only where one node holds all of their slots: sending
+ * and looking up a script costs more than running it.
  */
 export const INVALIDATE = script(`
 #!lua flags=allow-oom
@@ -60,8 +60,10 @@ local fences = raise_fences(1, n, ARGV[1], ARGV[2], 2)
 local replies = {}
 for at = n + 3, #ARGV, 4 do
   local i, s = tonumber(ARGV[at]), ARGV[at + 2]
-  local isGranted = fences[i]:sub(1, 28) <= s
-    and redis.call('SET', KEYS[n + i], s .. ':' .. ARGV[at + 1], 'NX', 'PXAT', ARGV[at + 3])
+  local key, lease, isGranted = KEYS[n + i], s .. ':' .. ARGV[at + 1], false
+  if fences[i]:sub(1, 28) <= s then
+    isGranted = redis.call('SET', key, lease, 'NX', 'PXAT', ARGV[at + 3]) or redis.call('GET', key) == lease
+  end
   replies[#replies + 1] = {isGranted and 1 or 0, fences[i]}
 end
 return replies

@@ -56,6 +56,8 @@ export class Gates {
     if (before) await this.#wait(before)
     if (this.#failure) throw this.#failure
     const result = await work()
+    // A failure that comes meanwhile takes the answer, not the effect.
+    if (this.#failure) throw this.#failure
     const after = this.#held.get(`after ${step}` as Point)
     if (after) await this.#wait(after)
     return result

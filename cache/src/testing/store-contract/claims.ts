@@ -59,6 +59,17 @@ export function registerClaims(given: Given): void {
     expect(await leasesOf(claims)).toEqual([`${stampAt(5)}:a`, null])
   })
 
+  test('a claim that is made again, because its answer was lost, still has its lease', async () => {
+    const { fences } = given().store
+    const untilMs = Number(await given().store.timeUs()) / 1_000 + 9_000
+    for (const stamp of [stampAt(4), stampAt(5)]) {
+      const applied = fences.apply([{ tag: TAG, stamp }], shortMs)
+      const claimed = fences.claim({ key: TAG, holder: 'a', stamp: stampAt(6), untilMs })
+      await applied
+      expect((await claimed)?.lease).toBe(`${stampAt(6)}:a`)
+    }
+  })
+
   test('among many fences each claim gets its own', async () => {
     const { fences } = given().store
     const untilMs = Number(await given().store.timeUs()) / 1_000 + 9_000
