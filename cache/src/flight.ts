@@ -46,9 +46,6 @@ export class Flights {
   #maySatisfy(flight: Flight, reader: Arrival): boolean {
     const loading = flight.beganLoading
     if (!loading || this.#shareAny) return true
-    // Nothing was fenced since: the commonest case, and thousands may ask.
-    const isInTime = reader.at - loading.at <= reader.maxStalenessMs
-    if (isInTime && loading.sequence === reader.sequence && reader.token === null) return true
     const foreseen: Outcome = {
       value: null,
       stamp: loading.stamp,

@@ -59,15 +59,6 @@ function bounded<T>(
       late.abort(error)
       reject(error)
     })
-    load(late).then(
-      (value) => {
-        settle()
-        resolve(value)
-      },
-      (error: unknown) => {
-        settle()
-        reject(error)
-      },
-    )
+    load(late).then(resolve, reject).finally(settle)
   })
 }

@@ -22,15 +22,7 @@ const MOST_STAMPS = 1_000
 // A slice keeps the whole text alive that it was cut from, and a stamp outlives its value's text: one copy for all.
 const stamps = new Map<string, Stamp>()
 
-let last = '' as Stamp
-
 function stampOf(text: string): Stamp {
-  // Many values were loaded between the same two watermarks.
-  if (last !== '' && text.startsWith(last)) return last
-  return (last = copyOf(text))
-}
-
-function copyOf(text: string): Stamp {
   const slice = text.slice(0, STAMP_LENGTH)
   const known = stamps.get(slice)
   if (known !== undefined) return known

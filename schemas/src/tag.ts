@@ -5,8 +5,6 @@ export type Tag = string & { readonly __brand: 'Tag' }
 export const EVERYTHING = '*' as Tag
 
 const MAX_TAG_BYTES = 512
-/** UTF-8 takes at most three bytes for one unit of UTF-16, four for two. */
-const MAX_BYTES_PER_UNIT = 3
 // A control character would break keys, headers and logs alike; a lone surrogate has no UTF-8, so two tags would meet.
 const FORBIDDEN = /[\p{Cc}\p{Surrogate}]/u
 
@@ -30,9 +28,7 @@ export function isClassTag(tag: Tag): boolean {
 export function parseTag(text: string): Tag {
   if (text === '') throw new RangeError('a tag must not be empty')
   if (FORBIDDEN.test(text)) throw new RangeError('a tag must not contain control characters or lone surrogates')
-  const mayBeLong = text.length * MAX_BYTES_PER_UNIT > MAX_TAG_BYTES
-  if (mayBeLong && Buffer.byteLength(text) > MAX_TAG_BYTES)
-    throw new RangeError(`a tag must not exceed ${MAX_TAG_BYTES} bytes`)
+  if (Buffer.byteLength(text) > MAX_TAG_BYTES) throw new RangeError(`a tag must not exceed ${MAX_TAG_BYTES} bytes`)
   if (text.startsWith(':')) throw new RangeError('a tag must have a class before its first colon')
   return text as Tag
 }
