@@ -54,8 +54,9 @@ export class PurgerProcess {
       signal.addEventListener('abort', () => resolve(), { once: true })
       batches.set(id, { batch, taken: resolve })
       this.#open.add(id)
-      if (child.connected)
-        child.send({ id, batch: { topic, partition, firstOffset, nextOffset, endOffset, records } } satisfies ToChild)
+      const message: ToChild = { id, batch: { topic, partition, firstOffset, nextOffset, endOffset, records } }
+      // One that was killed takes nothing more: `exited` tells. Without a callback the broken pipe were an 'error' of it.
+      if (child.connected) child.send(message, () => {})
       await Promise.race([promise, exited])
     }
     this.#subscribed = ready.promise.then(async () => log.consume({ topic: TOPICS.purges, group: 'cdn-purger' }, hand))
