@@ -22,32 +22,21 @@ const PER_KEY = 32
 
 const messages = channel('lockstep:cache:key')
 
-/** The last events of one key, in a ring. */
-class LastEvents {
-  readonly #events: KeyEvent[] = []
-  #oldest = 0
-
-  note(event: KeyEvent): void {
-    if (this.#events.length < PER_KEY) {
-      this.#events.push(event)
-      return
-    }
-    this.#events[this.#oldest] = event
-    this.#oldest = (this.#oldest + 1) % PER_KEY
-  }
-
-  inOrder(): readonly KeyEvent[] {
-    return [...this.#events.slice(this.#oldest), ...this.#events.slice(0, this.#oldest)]
-  }
-}
-
-/** The last events of a bounded number of keys, for `explain`; tells `diagnostics_channel` subscribers as well. */
+/**
+ * The last events of a bounded number of keys, for `explain`; tells `diagnostics_channel` subscribers as well. Each key has a
+ * row in arrays that all share: every miss writes some, and objects of their own would outlive minor collections.
+ */
 export class KeyEvents {
   readonly #now: () => number
   readonly #maxKeys: number
-  readonly #byKey = new Map<string, LastEvents>()
-  /** Stands at the oldest key; see `Mirror`. */
-  readonly #oldest = this.#byKey.keys()
+  readonly #rows = new Map<string, number>()
+  /** The key of each row, and how many events it has had. */
+  readonly #keys: string[] = []
+  readonly #counts: number[] = []
+  readonly #kinds: KeyEventKind[] = []
+  readonly #times: number[] = []
+  readonly #stamps: (string | null)[] = []
+  #nextRow = 0
 
   constructor(now: () => number, maxKeys: number) {
     this.#now = now
@@ -56,24 +45,47 @@ export class KeyEvents {
 
   /** Notes an event; a key that is new pushes out the one that was new longest ago. */
   note(key: string, kind: KeyEventKind, stamp: string | null): void {
-    const event: KeyEvent = { kind, at: this.#now(), stamp }
-    if (messages.hasSubscribers) messages.publish({ key, ...event } satisfies KeyMessage)
-    let events = this.#byKey.get(key)
-    if (!events) {
-      if (this.#maxKeys === 0) return
-      if (this.#byKey.size >= this.#maxKeys) this.#byKey.delete(this.#oldest.next().value ?? '')
-      this.#byKey.set(key, (events = new LastEvents()))
-    }
-    events.note(event)
+    const at = this.#now()
+    if (messages.hasSubscribers) messages.publish({ key, kind, at, stamp } satisfies KeyMessage)
+    if (this.#maxKeys === 0) return
+    const row = this.#rows.get(key) ?? this.#begin(key)
+    const count = this.#counts[row] ?? 0
+    const place = placeOf(row, count)
+    this.#kinds[place] = kind
+    this.#times[place] = at
+    this.#stamps[place] = stamp
+    this.#counts[row] = count + 1
   }
 
   /** Notes what happens too often to begin with: of keys that are known, or where somebody listens. Most fences name no key. */
   noteKnown(key: string, kind: KeyEventKind, stamp: string): void {
-    if (messages.hasSubscribers || this.#byKey.has(key)) this.note(key, kind, stamp)
+    if (messages.hasSubscribers || this.#rows.has(key)) this.note(key, kind, stamp)
   }
 
   /** Answers the last events of a key, oldest first. */
   of(key: string): readonly KeyEvent[] {
-    return this.#byKey.get(key)?.inOrder() ?? []
+    const row = this.#rows.get(key)
+    if (row === undefined) return []
+    const count = this.#counts[row] ?? 0
+    const kept = Math.min(count, PER_KEY)
+    return Array.from({ length: kept }, (_, index) => {
+      const place = placeOf(row, count - kept + index)
+      return { kind: this.#kinds[place] ?? 'loaded', at: this.#times[place] ?? 0, stamp: this.#stamps[place] ?? null }
+    })
   }
+
+  #begin(key: string): number {
+    const row = this.#nextRow
+    this.#nextRow = (row + 1) % this.#maxKeys
+    const previous = this.#keys[row]
+    if (previous !== undefined) this.#rows.delete(previous)
+    this.#rows.set(key, row)
+    this.#keys[row] = key
+    this.#counts[row] = 0
+    return row
+  }
+}
+
+function placeOf(row: number, count: number): number {
+  return row * PER_KEY + (count % PER_KEY)
 }
