@@ -128,11 +128,12 @@ end
 return stored
 `)
 
-/** KEYS lease; ARGV lease. Answers 1 when dropped. */
+/** KEYS lease of each key; ARGV lease of each. Several keys as in INVALIDATE. */
 export const RELEASE = script(`
 #!lua flags=allow-oom
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
+for i, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[i] then redis.call('DEL', key) end
+end
 `)
 
 /**

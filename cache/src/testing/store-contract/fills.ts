@@ -126,6 +126,16 @@ export function registerFills(given: Given): void {
     expect(await given().life('lease', TAG)).toBe(-2)
   })
 
+  test('leases that are let go of at once go, but for those of others', async () => {
+    const { fills } = given().store
+    const tags = Array.from({ length: 100 }, (_, n) => `product:${n}`)
+    const stamp = stampAt(5)
+    const leases = await Promise.all(tags.map((key) => fills.lease({ key, holder: `h-${key}`, stamp, leaseMs: 9_000 })))
+    await Promise.all(tags.map((key, n) => fills.release(key, n % 10 === 3 ? 'x' : (leases[n]?.lease ?? ''))))
+    const lives = await Promise.all(tags.map((key) => given().life('lease', key as Tag)))
+    expect(lives.map((life) => life > 0)).toEqual(tags.map((_, n) => n % 10 === 3))
+  })
+
   test('a value lives as long as it was given', async () => {
     const { lease } = await leaseAt(given(), 5)
     const value = valueAt(stampAt(5))
