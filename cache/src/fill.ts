@@ -1,6 +1,6 @@
 import type { Stamp, Tag } from '@lockstep/schemas'
+import { isCoarse } from './advance-plan.ts'
 import { survived, track, type CacheContext } from './context.ts'
-import { plainOf } from './dependencies.ts'
 import type { CacheStore } from './store.ts'
 import { encodeValue } from './value-format.ts'
 
@@ -73,9 +73,9 @@ export async function storeFill(context: CacheContext, fill: Fill): Promise<Fill
   return { stored: false, fencesReadAt: null }
 }
 
-/** The incarnation of each fence with one of its own. */
+/** Of each tag the incarnation of its fence, '' for a coarse one, which has none. */
 interface Named {
-  readonly incarnations: Map<string, string>
+  readonly incarnations: string[]
   readonly areAllRead: boolean
 }
 
@@ -86,16 +86,19 @@ interface Named {
 function nameFences(context: CacheContext, store: CacheStore, fill: Fill): Named | Promise<Named | null> {
   const { knowledge, clock } = context
   const { incarnations: remembered, mirror } = knowledge
-  const { key, stamp, incarnation, evictionMark } = fill
+  const { key, stamp, tags, incarnation, evictionMark } = fill
   const lifeMs = fenceLifeMs(context, fill.ttlMs + fill.graceMs)
   const livesUntil = clock.now() + lifeMs
-  const named = { incarnations: new Map<string, string>(), areAllRead: mirror.start === null || stamp < mirror.start }
+  const areAllRead = mirror.start === null || stamp < mirror.start
   const unknown: Tag[] = []
-  for (const tag of plainOf(fill.tags)) {
-    const known = tag === key ? incarnation : remembered.of(tag, livesUntil, evictionMark)
-    if (known === null || named.areAllRead) unknown.push(tag)
-    else named.incarnations.set(tag, known)
-  }
+  const incarnations = tags.map((tag) => {
+    if (isCoarse(tag)) return ''
+    const known = tag === key ? incarnation : remembered.of(tag as Tag, livesUntil, evictionMark)
+    if (known !== null && !areAllRead) return known
+    unknown.push(tag as Tag)
+    return ''
+  })
+  const named = { incarnations, areAllRead }
   return unknown.length === 0 ? named : touchFences(context, store, { fill, named, unknown, lifeMs })
 }
 
@@ -104,7 +107,7 @@ async function touchFences(
   store: CacheStore,
   { fill, named, unknown, lifeMs }: { fill: Fill; named: Named; unknown: readonly Tag[]; lifeMs: number },
 ): Promise<Named | null> {
-  const { key, stamp, evictionMark } = fill
+  const { key, stamp, tags, evictionMark } = fill
   const livesUntil = clock.now() + lifeMs * FENCE_SLACK
   const touched = await store.fills.touch(unknown, stamp, lifeMs * FENCE_SLACK)
   for (const newer of touched.newer) knowledge.raise(newer.tag, newer.stamp)
@@ -112,7 +115,7 @@ async function touchFences(
   if (touched.evictionMark !== evictionMark) return null
   unknown.forEach((tag, index) => {
     const incarnation = touched.incarnations[index] ?? ''
-    named.incarnations.set(tag, incarnation)
+    named.incarnations[tags.indexOf(tag)] = incarnation
     if (tag !== key && incarnation !== '')
       knowledge.incarnations.remember(tag, { incarnation, livesUntil, evictionMark })
   })
@@ -129,16 +132,17 @@ export function dropLease(context: CacheContext, key: string, lease: string): vo
     )
 }
 
-function textOf(context: CacheContext, fill: Fill, incarnations: ReadonlyMap<string, string>): string | null {
-  const redisNowMs = context.freshness.redisNowMs(context.clock.now())
+function textOf({ freshness, turn }: CacheContext, fill: Fill, incarnations: readonly string[]): string | null {
+  const { stamp, tags, body, ttlMs, loadMs } = fill
+  const redisNowMs = freshness.redisThisTurnMs(turn.now())
   if (redisNowMs === null) return null
   return encodeValue({
-    stamp: fill.stamp,
-    expiresAtMs: Math.floor(redisNowMs + fill.ttlMs),
-    loadedAtMs: Math.floor(redisNowMs - fill.loadMs),
-    loadMs: Math.ceil(fill.loadMs),
-    tags: fill.tags,
-    incarnations: fill.tags.map((tag) => incarnations.get(tag) ?? ''),
-    body: fill.body,
+    stamp,
+    expiresAtMs: Math.floor(redisNowMs + ttlMs),
+    loadedAtMs: Math.floor(redisNowMs - loadMs),
+    loadMs: Math.ceil(loadMs),
+    tags,
+    incarnations,
+    body,
   })
 }

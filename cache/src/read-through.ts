@@ -93,8 +93,8 @@ export class ReadThrough<Args, V> {
     counters.miss += 1
     if (unsafe.noLease) return this.#load(work, null)
     const claim = isLikelyGone ? this.#claim(work.reader.key) : null
-    if (claim) return this.#load(work, claim)
-    return this.#lead(work, { demand, canWait: isVouched })
+    if (claim) return await this.#load(work, claim)
+    return await this.#lead(work, { demand, canWait: isVouched })
   }
 
   /** Loads although a value may be there; waits for another process' load to end, but takes nothing from it. */
@@ -150,7 +150,7 @@ export class ReadThrough<Args, V> {
         return promoted
       }
       const held = heldOf(reply)
-      if (held) return this.#load(work, held)
+      if (held) return await this.#load(work, held)
       if (!how.canWait || clock.now() >= deadline) return this.#load(work, null)
       await clock.sleep(pollMs * (0.75 + random() / 2), signal)
       if (signal.aborted) throw new CacheError('LOCKSTEP_CACHE_STOPPED', 'the cache stopped while a read waited')
