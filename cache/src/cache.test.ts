@@ -2,7 +2,7 @@ import { generationOf, stampOf, type Clock, type Tag } from '@lockstep/schemas'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createCache } from './cache.ts'
 import { settle } from './testing/fake-clock.ts'
-import { createWorld, World, type Process } from './testing/world.ts'
+import { createWorld, World, type Process, type Row } from './testing/world.ts'
 
 let world: World
 beforeEach(async () => {
@@ -321,6 +321,21 @@ describe('cache/fences', () => {
     leave()
     await world.change('1')
     expect(heard).toEqual([[['product:1', 'category:7'], busId]])
+  })
+
+  test('readers who joined a load before a fence of its tags may have it, those behind it may not', async () => {
+    const process = await world.process()
+    const answer = process.holdLoads()
+    const read = (): Promise<Row | null> => process.products.get('1')
+    const before = [read(), read(), read()]
+    await settle()
+    await world.change('1', ['category:7'])
+    const behind = [read(), read(), read()]
+    await settle()
+    answer()
+    expect((await Promise.all(before)).map((row) => row?.version)).toEqual([1, 1, 1])
+    expect((await Promise.all(behind)).map((row) => row?.version)).toEqual([2, 2, 2])
+    expect(process.cache.stats()).toMatchObject({ loads: 2, coalesced: 4 })
   })
 
   test('a tag counts as fenced lately for as long as asked', async () => {

@@ -73,6 +73,25 @@ describe('cache/entry: grace', () => {
     expect(attempts).toBe(3)
   })
 
+  test('a renewal that fails when another value has come leaves that one alone', async () => {
+    const renewal = Promise.withResolvers<Row>()
+    let attempts = 0
+    const load = (id: string): Promise<Row> => {
+      attempts += 1
+      return attempts === 2 ? renewal.promise : Promise.resolve({ id, version: attempts })
+    }
+    const process = await start({ graceMs: 60_000, load })
+    await process.products.read('1')
+    await world.beat(1_100)
+    expect(await layerOf(process)).toBe('l1')
+    await world.change('1')
+    expect(await process.products.get('1')).toMatchObject({ version: 3 })
+    renewal.reject(new Error('down'))
+    await world.beat(400)
+    expect(await layerOf(process)).toBe('l1')
+    expect(process.cache.stats()).toMatchObject({ refreshes: 1 })
+  })
+
   test('a soft timeout waits for the new value, and takes the old one where that is late', async () => {
     const process = await start({ graceMs: 60_000, softTimeoutMs: 100 })
     await process.products.read('1')
@@ -316,6 +335,36 @@ describe('cache/entry: values', () => {
     expect(cloned.products.peek('1')).not.toBe(cloned.products.peek('1'))
     const shared = await start()
     expect(await shared.products.get('1')).toBe(await shared.products.get('1'))
+  })
+
+  test('readers of one load that is cloned get one each', async () => {
+    const process = await start({ values: 'cloned' })
+    const answer = process.holdLoads()
+    const reads = [1, 2, 3].map(() => process.products.get('1'))
+    answer()
+    const values = await Promise.all(reads)
+    expect(new Set(values).size).toBe(3)
+    expect(process.cache.stats()).toMatchObject({ loads: 1, coalesced: 2 })
+  })
+
+  test('hits share one promise until another value comes, because of a fence or without one', async () => {
+    const process = await start({ ttlMs: 60_000 })
+    const often = async (): Promise<unknown[]> => [
+      await process.products.get('1'),
+      await process.products.get('1'),
+      await process.products.get('1'),
+      await process.products.get('1'),
+    ]
+    const isShared = (): boolean => process.products.get('1') === process.products.get('1')
+    await often()
+    expect(isShared()).toBe(true)
+    await world.change('1')
+    expect(await often()).toMatchObject([{ version: 2 }, { version: 2 }, { version: 2 }, { version: 2 }])
+    expect(isShared()).toBe(true)
+    world.write('1', 7)
+    await process.products.refresh('1')
+    await settle()
+    expect(await often()).toMatchObject([{ version: 7 }, { version: 7 }, { version: 7 }, { version: 7 }])
   })
 
   test('long texts are stored deflated, short ones as they are, and both are read back', async () => {

@@ -44,13 +44,14 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
   }
 
   get(args: Args, options?: ReadOptions): Promise<V | null> {
-    // Not an async function: a hit is one promise and no more.
+    // Not an async function: a hit is at most one promise.
     try {
       const key = this.#key(args)
       const record = this.#l1.get(key)
       if (record !== undefined && this.#isHit(record, options?.token)) {
         this.#context.counters.l1Hit += 1
-        return Promise.resolve(this.#hand(record.value as V | null))
+        if (!this.#isShared) return Promise.resolve(this.#hand(record.value as V | null))
+        return record.answer() as Promise<V | null>
       }
       return this.#getOn(key, args, record, options)
     } catch (error) {
@@ -136,21 +137,21 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     return this.#isShared ? result : { ...result, value: this.#kind.hand(result.value) }
   }
 
-  /** Thousands may wait for one load: each that joins costs one promise and no more. */
   #getOn(key: string, args: Args, record: LocalRecord | undefined, options?: ReadOptions): Promise<V | null> {
     const isPlain = record === undefined && options === undefined
     if (!isPlain) return this.#readOn({ key, args, record }, options).then(({ value }) => value)
-    checkTag(key)
+    const { counters } = this.#context
     const reader = this.#arrive(key, null)
-    const landing = this.#flights.joinable(reader)
-    if (!landing) return this.#begin(reader, args, false).then(({ value }) => this.#hand(value as V | null))
-    return landing.then((outcome) => {
-      if (!this.#flights.satisfies(outcome, reader)) {
-        return this.#share(reader, args, false).then(({ value }) => this.#hand(value as V | null))
-      }
-      this.#context.counters.coalesced += 1
-      return this.#hand(outcome.value as V | null)
+    const shared = this.#flights.together(reader, (outcome, last, count) => {
+      const isGood = this.#flights.satisfies(outcome, last)
+      counters.coalesced += isGood ? count : count - 1
+      return isGood
+        ? (outcome.value as V | null)
+        : this.#share(last, args, false).then(({ value }) => value as V | null)
     })
+    if (shared) return this.#isShared ? shared : shared.then((value) => this.#hand(value))
+    checkTag(key)
+    return this.#begin(reader, args, false).then(({ value }) => this.#hand(value as V | null))
   }
 
   async #readOn(

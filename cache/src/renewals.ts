@@ -25,6 +25,7 @@ export class Renewals {
 
   async #run(record: LocalRecord, load: () => Promise<Outcome | null>): Promise<Outcome | null> {
     const { clock, counters, events, keyEvents } = this.#context
+    const { refreshAt } = record
     counters.refreshes += 1
     keyEvents.note(record.key, 'refresh', record.stamp)
     try {
@@ -35,7 +36,8 @@ export class Renewals {
     } finally {
       this.#byKey.delete(record.key)
     }
-    record.refreshAt = Math.floor(clock.now() + RETRY_MS)
+    // Unless another value has come meanwhile.
+    if (record.refreshAt === refreshAt) record.refreshAt = Math.floor(clock.now() + RETRY_MS)
     return null
   }
 }

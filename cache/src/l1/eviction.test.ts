@@ -10,9 +10,9 @@ setFlagsFromString('--expose-gc')
 
 const POLICIES: readonly EvictionPolicy[] = ['lru', 'lfu', 'fifo', 'ttl']
 
-function put(l1: LocalCache, key: string, deadAt = 1e9): void {
+function put(l1: LocalCache, key: string, deadAt = 1e9, bytes = 10): void {
   const tags = [key, 'category:7']
-  l1.set(key, { value: key, stamp: stampAt(1), tags, refreshAt: deadAt, deadAt, loadedAt: 0, bytes: 10 })
+  l1.set(key, { value: key, stamp: stampAt(1), tags, refreshAt: deadAt, deadAt, loadedAt: 0, bytes })
 }
 
 const left = (l1: LocalCache, keys: readonly string[]): string[] => keys.filter((key) => l1.peek(key) !== undefined)
@@ -65,23 +65,38 @@ describe('cache/l1 policies', () => {
     ).toEqual(['a', 'b', 'd', 'e'])
   })
 
+  test('what is renewed counts as new, and one often used keeps its fame', () => {
+    const renewed = (policy: EvictionPolicy, key: string, deadAt?: number) =>
+      afterOneTooMany(policy, (l1) => put(l1, key, deadAt))
+    expect(renewed('fifo', 'a')).toEqual(['a', 'c', 'd', 'e'])
+    expect(renewed('lru', 'a')).toEqual(['a', 'c', 'd', 'e'])
+    expect(renewed('ttl', 'c', 10)).toEqual(['a', 'b', 'd', 'e'])
+    const use = (l1: LocalCache): void => {
+      for (const key of keys) for (let n = 0; n < (key === 'c' ? 1 : 9); n++) l1.get(key)
+      put(l1, 'a')
+    }
+    expect(afterOneTooMany('lfu', use)).toEqual(['a', 'b', 'd', 'e'])
+  })
+
   test.each(POLICIES)('%s: bytes, entries and index agree with what is there, whatever happens', (policy) => {
     const step = fc.tuple(fc.constantFrom('put', 'get', 'evict', 'clear'), fc.nat(12), fc.nat(1_000))
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-        const l1 = new LocalCache({ maxBytes: 1_500, maxEntries: 5, policy })
+      fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
+        const l1 = new LocalCache({ maxBytes: 1_700, maxEntries: 5, policy })
+        const bytes: number[] = []
         for (const [what, id, deadAt] of steps) {
-          if (what === 'put') put(l1, `k:${id}`, deadAt)
+          if (what === 'put') {
+            bytes[id] = deadAt % 2 === 0 ? 10 : 400
+            put(l1, `k:${id}`, deadAt, bytes[id])
+          }
           if (what === 'get') l1.get(`k:${id}`)
           if (what === 'evict') l1.evict(`k:${id}`, stampAt(2))
           if (what === 'clear' && id === 0) l1.clear()
-          const held = left(
-            l1,
-            Array.from({ length: 13 }, (_, n) => `k:${n}`),
-          )
+          const held = Array.from({ length: 13 }, (_, n) => n).filter((n) => l1.peek(`k:${n}`) !== undefined)
           expect(l1.size).toBe(held.length)
           expect(l1.size).toBeLessThanOrEqual(5)
-          expect(l1.bytes).toBe(held.length * 210)
+          expect(l1.bytes).toBe(held.reduce((sum, n) => sum + (bytes[n] ?? 0) + 220, 0))
+          expect(l1.bytes).toBeLessThanOrEqual(1_700)
         }
         const size = l1.size
         expect(l1.evict('category:7', stampAt(2))).toBe(size)
@@ -116,6 +131,19 @@ describe('cache/l1 policies', () => {
     }
   })
 
+  test('a value that came back is not forgotten with the record it once had', () => {
+    const l1 = new LocalCache({ maxBytes: 1e6 })
+    put(l1, 'a')
+    l1.evict('a', stampAt(2))
+    l1.set('a', { value: 1, stamp: stampAt(1), tags: ['a'], refreshAt: 1, deadAt: 1, loadedAt: 0, bytes: 2e6 })
+    put(l1, 'a')
+    for (let n = 0; n < 3_000; n++) {
+      put(l1, `k:${n}`)
+      l1.evict(`k:${n}`, stampAt(2))
+    }
+    expect([left(l1, ['a']), l1.size, l1.bytes]).toEqual([['a'], 1, 230])
+  })
+
   test('values that are fenced and come back for ever take no more memory', () => {
     const collect = runInNewContext('gc') as () => void
     const keys64 = Array.from({ length: 64 }, (_, n) => `k:${n}`)
@@ -147,6 +175,16 @@ describe('cache/l1 policies', () => {
     expect(l1.evict('c', stampAt(3))).toBe(1)
     set(3, ['b', 'c'])
     expect(l1.evict('b', stampAt(4))).toBe(1)
+    set(4, ['b', 'c', 'd'])
+    expect(l1.evict('d', stampAt(5))).toBe(1)
+    set(5, ['b'])
+    set(6, ['b', 'c'])
+    expect(l1.evict('c', stampAt(7))).toBe(1)
+    const many = Array.from({ length: 12 }, (_, n) => `tag:${n}`)
+    set(7, many)
+    expect(l1.evict('k', stampAt(8))).toBe(1)
+    set(8, many)
+    expect(l1.evict('tag:11', stampAt(9))).toBe(1)
     expect([l1.size, l1.bytes]).toEqual([0, 0])
   })
 })

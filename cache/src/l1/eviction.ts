@@ -8,6 +8,8 @@ export interface Eviction {
   added(record: LocalRecord): void
   used(record: LocalRecord): void
   removed(record: LocalRecord): void
+  /** Another value took the place of the record's. */
+  renewed(record: LocalRecord): void
   /** Names the record to leave next; undefined when there is none. */
   victim(): LocalRecord | undefined
 }
@@ -29,6 +31,11 @@ abstract class ListEviction implements Eviction {
   }
 
   abstract used(record: LocalRecord): void
+
+  renewed(record: LocalRecord): void {
+    this.unlink(record)
+    this.append(record)
+  }
 
   victim(): LocalRecord | undefined {
     return this.first ?? undefined
@@ -82,6 +89,10 @@ export class LruEviction extends ListEviction {
     if (record === this.last) return
     this.unlink(record)
     this.append(record)
+  }
+
+  override renewed(record: LocalRecord): void {
+    this.used(record)
   }
 }
 
@@ -137,6 +148,11 @@ export class TtlEviction implements Eviction {
     this.#put(last, place)
     this.#rise(place)
     this.#sink(last.mark)
+  }
+
+  renewed(record: LocalRecord): void {
+    this.removed(record)
+    this.added(record)
   }
 
   victim(): LocalRecord | undefined {

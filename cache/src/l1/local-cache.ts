@@ -11,23 +11,26 @@ export interface LocalCacheOptions {
   readonly policy?: EvictionPolicy | undefined
 }
 
-/** Bookkeeping per record beside its text: the record and its places in map and index, from a heap snapshot. */
-const RECORD_OVERHEAD_BYTES = 200
+/** Bookkeeping per record beside its text: the record, its promise and its places in map and index, from `bench -- cache`. */
+const RECORD_OVERHEAD_BYTES = 220
 
 /**
- * Fenced keys whose places are kept until they come back. V8 keeps the place of a deleted key until the map is built anew, so
- * a popular key that is written often would be looked for past hundreds of dead places whenever it is missing (30 % of the
- * process' time in the Zipf bench). Bounded, because most keys that are fenced are not asked for again soon.
+ * Fenced records that keep their places until their keys come back. V8 keeps the place of a deleted key until the map is built
+ * anew, so a popular key that is written often would be looked for past hundreds of dead places whenever it is missing (30 % of
+ * the process' time in the Zipf bench). Bounded, because most keys that are fenced are not asked for again soon.
  */
 const MOST_GONE = 1_024
-/** Of a fenced list of thousands no place is kept: nothing counts them. */
+/** Of a fenced list of thousands no place in the index is kept: nothing counts them. */
 const MOST_TAGS_KEPT = 8
 
 /** Values by key within a bound of bytes and entries, and which of them a fence covers. */
 export class LocalCache {
-  readonly #records = new Map<string, LocalRecord | undefined>()
-  /** Keys that were fenced and have not come back, longest ago first, with the tags whose places in the index they keep. */
-  readonly #gone = new Map<string, readonly string[]>()
+  readonly #records = new Map<string, LocalRecord>()
+  /** The last that were fenced, in a ring; some have come back since, or were removed. */
+  readonly #fenced: LocalRecord[] = []
+  #nextFenced = 0
+  /** Fenced ones among the records. */
+  #gone = 0
   readonly #index = new TagIndex()
   readonly #eviction: Eviction
   readonly #maxBytes: number
@@ -41,7 +44,7 @@ export class LocalCache {
   }
 
   get size(): number {
-    return this.#records.size - this.#gone.size
+    return this.#records.size - this.#gone
   }
 
   get bytes(): number {
@@ -51,21 +54,26 @@ export class LocalCache {
   /** Answers the record, expired or not, and counts it as used. */
   get(key: string): LocalRecord | undefined {
     const record = this.#records.get(key)
-    if (record !== undefined) this.#eviction.used(record)
+    if (record === undefined || record.isGone) return undefined
+    this.#eviction.used(record)
     return record
   }
 
   /** Answers the record without counting it as used. */
   peek(key: string): LocalRecord | undefined {
-    return this.#records.get(key)
+    const record = this.#records.get(key)
+    return record?.isGone ? undefined : record
   }
 
   /** Keeps a value unless a newer one is there. */
   set(key: string, kept: Kept): void {
     const known = this.#records.get(key)
     if (known && known.stamp > kept.stamp) return
-    if (known) this.#remove(known)
     const bytes = kept.bytes + RECORD_OVERHEAD_BYTES
+    if (known) {
+      if (this.#fits(known, bytes)) return this.#renew(known, kept, bytes)
+      this.#remove(known)
+    }
     if (bytes > this.#maxBytes) return
     while (this.#bytes + bytes > this.#maxBytes || this.size >= this.#maxEntries) {
       const victim = this.#eviction.victim()
@@ -73,7 +81,7 @@ export class LocalCache {
       this.#remove(victim)
     }
     const record = new LocalRecord(key, kept, bytes)
-    record.tags = this.#place(key, kept.tags)
+    record.tags = this.#index.add(key, kept.tags)
     this.#records.set(key, record)
     this.#bytes += bytes
     this.#eviction.added(record)
@@ -91,38 +99,50 @@ export class LocalCache {
 
   #evictOne(key: string, fence: Stamp): boolean {
     const record = this.#records.get(key)
-    if (!record || record.stamp >= fence) return false
-    this.#drop(record)
-    this.#records.set(key, undefined)
-    const isSmall = record.tags.length <= MOST_TAGS_KEPT
-    if (!isSmall) this.#index.remove(key, record.tags)
-    this.#gone.set(key, isSmall ? record.tags : [])
-    if (this.#gone.size > MOST_GONE) this.#forgetLongestGone()
+    if (!record || record.isGone || record.stamp >= fence) return false
+    this.#bytes -= record.bytes
+    this.#gone += 1
+    record.drop()
+    if (record.tags.length > MOST_TAGS_KEPT) {
+      this.#index.remove(key, record.tags)
+      record.tags = []
+    }
+    this.#forget(this.#fenced[this.#nextFenced])
+    this.#fenced[this.#nextFenced] = record
+    this.#nextFenced = (this.#nextFenced + 1) % MOST_GONE
     return true
   }
 
-  /** Notes the tags of a key, its own first; one that comes back with the tags that it had still has its places. */
-  #place(key: string, tags: readonly string[]): readonly string[] {
-    const had = this.#gone.get(key)
-    if (had === undefined) return this.#index.add(key, tags)
-    this.#gone.delete(key)
-    if (had.length === tags.length - 1 && had.every((tag, at) => tag === tags[at + 1])) return had
-    this.#index.remove(key, had)
-    return this.#index.add(key, tags)
+  #forget(fenced: LocalRecord | undefined): void {
+    if (fenced?.isGone && this.#records.get(fenced.key) === fenced) this.#remove(fenced)
   }
 
-  #forgetLongestGone(): void {
-    // Not by an iterator that stays, as in `Mirror`: one that does not move keeps every table alive that the map has left.
-    const [[key, tags] = ['', []]] = this.#gone
-    this.#gone.delete(key)
-    this.#records.delete(key)
-    this.#index.remove(key, tags)
+  /** Tells whether another value in place of the record's makes nothing else leave. */
+  #fits(record: LocalRecord, bytes: number): boolean {
+    const isBack = record.isGone
+    if (isBack && this.size >= this.#maxEntries) return false
+    return this.#bytes + bytes - (isBack ? 0 : record.bytes) <= this.#maxBytes
+  }
+
+  #renew(record: LocalRecord, kept: Kept, bytes: number): void {
+    const { key, tags } = record
+    if (record.isGone) this.#gone -= 1
+    else this.#bytes -= record.bytes
+    this.#bytes += bytes
+    record.take(kept, bytes)
+    if (tags.length !== kept.tags.length - 1 || !tags.every((tag, at) => tag === kept.tags[at + 1])) {
+      this.#index.remove(key, tags)
+      record.tags = this.#index.add(key, kept.tags)
+    }
+    this.#eviction.renewed(record)
   }
 
   clear(): void {
-    for (const record of this.#records.values()) if (record) this.#eviction.removed(record)
+    for (const record of this.#records.values()) this.#eviction.removed(record)
     this.#records.clear()
-    this.#gone.clear()
+    this.#fenced.length = 0
+    this.#nextFenced = 0
+    this.#gone = 0
     this.#index.clear()
     this.#bytes = 0
   }
@@ -142,11 +162,10 @@ export class LocalCache {
   #remove(record: LocalRecord): void {
     this.#records.delete(record.key)
     this.#index.remove(record.key, record.tags)
-    this.#drop(record)
-  }
-
-  #drop(record: LocalRecord): void {
     this.#eviction.removed(record)
-    this.#bytes -= record.bytes
+    if (record.isGone) this.#gone -= 1
+    else this.#bytes -= record.bytes
+    // It may stay in the ring for long.
+    record.drop()
   }
 }
