@@ -43,9 +43,10 @@ async function zipf(rig: CacheRig): Promise<readonly Figure[]> {
 }
 
 async function heap(rig: CacheRig): Promise<readonly Figure[]> {
-  const { ours, lru, bare } = await measureHeap(rig)
+  const { ours, read, lru, bare } = await measureHeap(rig)
   return [
     plain('heap: lockstep', round(ours, 0), 'B/entry'),
+    plain('heap: lockstep, all read twice', round(read, 0), 'B/entry'),
     plain('heap: lru-cache', round(lru, 0), 'B/entry'),
     plain('heap: the bare value', round(bare, 0), 'B/entry'),
     atMost('heapRatio', round(ours / lru, 2), 'x', 1.3),

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createCache, type Cache, type CacheOptions, type Entry } from '@lockstep/cache'
 import { createTestPipeline, type TestPipeline } from '@lockstep/cache/testing'
@@ -56,7 +55,7 @@ export interface CacheRig {
 export async function openCacheRig(): Promise<CacheRig> {
   const server = await startRedis({ needs: 'process' })
   const redis = new Redis(server.url)
-  const namespace = `bench-${randomUUID()}`
+  const namespace = 'bench'
   const pipeline = createTestPipeline(redis, namespace)
   await pipeline.start()
   const caches: Cache[] = []
