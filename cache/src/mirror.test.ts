@@ -46,7 +46,7 @@ describe('cache/mirror', () => {
 
   test('every fence since attaching is remembered, or the start has risen to it', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(20), fc.nat(1_000)), { maxLength: 60 }), (fences) => {
+      fc.property(fc.array(fc.tuple(fc.nat(20), fc.nat(1_000)), { maxLength: 60, size: 'max' }), (fences) => {
         const mirror = new Mirror(5)
         mirror.attach(attachment(stampAt(100)), 0)
         for (const [id, n] of fences) mirror.raise(`product:${id}`, stampAt(n), 0)
@@ -135,7 +135,7 @@ describe('cache/l1', () => {
   test('a fence evicts exactly the older values that depend on its tag', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.nat(9), fc.nat(9), fc.nat(3)), { maxLength: 40 }),
+        fc.array(fc.tuple(fc.nat(9), fc.nat(9), fc.nat(3)), { maxLength: 40, size: 'max' }),
         fc.constantFrom('category:1', 'category:*', 'product:3', 'product:*', '*'),
         fc.nat(10),
         (values, tag, n) => {

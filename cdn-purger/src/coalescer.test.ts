@@ -40,7 +40,7 @@ describe('cdn-purger/coalescer', () => {
   test('whatever the order, nothing is lost: each tag leaves with its greatest stamp and every batch commits once', () => {
     const arrivals = fc.array(
       fc.record({ tag: fc.constantFrom('a:1', 'a:2', 'b:1'), clock: fc.nat(20), bus: fc.nat(5), batch: fc.nat(3) }),
-      { maxLength: 40 },
+      { maxLength: 40, size: 'max' },
     )
     fc.assert(
       fc.property(arrivals, fc.nat(5), (items, appliedBus) => {

@@ -14,6 +14,7 @@ describe('cdn-purger/local-budget', () => {
   test('whatever is asked when, no bucket grants more than its burst and what came in since', () => {
     const asks = fc.array(fc.record({ afterMs: fc.nat(3_000), wanted: fc.integer({ min: 1, max: 50 }) }), {
       maxLength: 60,
+      size: 'max',
     })
     fc.assert(
       fc.property(asks, (steps) => {

@@ -63,7 +63,7 @@ describe('connector/transactions', () => {
   })
 
   test('in any order of acknowledgements the position never passes a transaction that is not done', () => {
-    const scripts = fc.array(fc.record({ pending: fc.nat(3), keepalive: fc.boolean() }), { maxLength: 30 })
+    const scripts = fc.array(fc.record({ pending: fc.nat(3), keepalive: fc.boolean() }), { maxLength: 30, size: 'max' })
     fc.assert(
       fc.property(scripts, fc.infiniteStream(fc.nat()), (script, choices) => {
         const { transactions, add } = open()

@@ -2,7 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LatencyRecorder } from './latency.ts'
 
-const durations = fc.array(fc.double({ min: 0.001, max: 600_000, noNaN: true }), { minLength: 1, maxLength: 300 })
+const durations = fc.array(fc.double({ min: 0.001, max: 600_000, noNaN: true }), {
+  minLength: 1,
+  maxLength: 300,
+  size: 'max',
+})
 
 function recorderOf(values: readonly number[]): LatencyRecorder {
   const recorder = new LatencyRecorder()

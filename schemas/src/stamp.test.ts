@@ -6,7 +6,7 @@ import type { Snapshot } from './stamp.ts'
 const { clockOf, epochStart, generationOf, maxStamp, parseSnapshot, sees, stampOf, widenXid } = stamps
 
 /** What a primary did, in order: true begins a transaction, a number ends the n-th running one (modulo their count). */
-const history = fc.array(fc.oneof(fc.constant(true as const), fc.nat(20)), { minLength: 1, maxLength: 60 })
+const history = fc.array(fc.oneof(fc.constant(true as const), fc.nat(20)), { minLength: 1, maxLength: 60, size: 'max' })
 
 /** Runs a history and takes a snapshot after every step, as procarray.c does: xmax is the last completed xid plus one. */
 function snapshotsOf(steps: readonly (true | number)[], first: bigint): { snapshots: Snapshot[]; xids: bigint[] } {

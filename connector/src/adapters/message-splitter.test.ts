@@ -13,9 +13,9 @@ function encode({ type, body }: { readonly type: number; readonly body: Uint8Arr
 
 describe('connector/message-splitter', () => {
   test('however chunks tear the stream, every message arrives whole and in order', () => {
-    const cuts = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 200 })
+    const cuts = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 200, size: 'max' })
     fc.assert(
-      fc.property(fc.array(message, { maxLength: 30 }), cuts, (messages, sizes) => {
+      fc.property(fc.array(message, { maxLength: 30, size: 'max' }), cuts, (messages, sizes) => {
         const seen: { type: number; body: Uint8Array }[] = []
         const splitter = new MessageSplitter((type, bytes, start, end) => {
           seen.push({ type, body: new Uint8Array(bytes.subarray(start, end)) })

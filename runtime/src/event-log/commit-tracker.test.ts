@@ -18,7 +18,7 @@ type Step = { readonly kind: 'deliver' | 'commit' | 'rewind'; readonly pick: num
 
 const steps = fc.array(
   fc.record({ kind: fc.constantFrom('deliver', 'deliver', 'commit', 'commit', 'rewind'), pick: fc.nat(50) }),
-  { maxLength: 60 },
+  { maxLength: 60, size: 'max' },
 ) as fc.Arbitrary<Step[]>
 
 /** Replays the steps beside a set of durable offsets; answers whether the position ever passed one that is not. */
