@@ -343,8 +343,10 @@ function usersOf(files: string): number[] {
 /** What is left of it after the time that a watchdog needs. */
 async function leftovers({ family, files }: Started): Promise<Leftovers> {
   const running = (): number[] => [...new Set([...family.filter(isRunning), ...usersOf(files)])]
-  await pollUntil(() => running().length === 0 && readdirSync(files).length === 0, CLEAN_UP_MS)
-  return { running: running(), files: readdirSync(files) }
+  // Postgres' programs stay on purpose where the server's user cannot reach the checkout; see `reachable`.
+  const left = (): string[] => readdirSync(files).filter((name) => !/^lockstep-postgres-[\d.]+-\d+$/.test(name))
+  await pollUntil(() => running().length === 0 && left().length === 0, CLEAN_UP_MS)
+  return { running: running(), files: left() }
 }
 
 const SMALL = ['--products', '200', '--commits', '20', '--reads', '100']
