@@ -92,6 +92,28 @@ describe('cache/entry: grace', () => {
     expect(process.cache.stats()).toMatchObject({ refreshes: 1 })
   })
 
+  test('who waits for a renewal that began before a fence does not get what it brings', async () => {
+    const renewal = Promise.withResolvers<Row>()
+    let attempts = 0
+    const load = (id: string): Promise<Row> => {
+      attempts += 1
+      return attempts === 2 ? renewal.promise : Promise.resolve({ id, version: attempts })
+    }
+    const process = await start({ graceMs: 60_000, softTimeoutMs: 2_000, load })
+    await process.products.read('1')
+    await world.beat(1_100)
+    const first = process.products.get('1')
+    await settle()
+    await world.change('1')
+    expect(await process.products.get('1')).toMatchObject({ version: 3 })
+    await world.beat(1_100)
+    const behind = process.products.get('1')
+    await settle()
+    renewal.resolve({ id: '1', version: 2 })
+    expect(await behind).toMatchObject({ version: 3 })
+    await first
+  })
+
   test('a soft timeout waits for the new value, and takes the old one where that is late', async () => {
     const process = await start({ graceMs: 60_000, softTimeoutMs: 100 })
     await process.products.read('1')

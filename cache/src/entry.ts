@@ -143,11 +143,14 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     const { counters } = this.#context
     const reader = this.#arrive(key, null)
     const shared = this.#flights.together(reader, (outcome, last, count) => {
-      const isGood = this.#flights.satisfies(outcome, last)
-      counters.coalesced += isGood ? count : count - 1
-      return isGood
-        ? (outcome.value as V | null)
-        : this.#share(last, args, false).then(({ value }) => value as V | null)
+      if (this.#flights.satisfies(outcome, last)) {
+        counters.coalesced += count
+        return outcome.value as V | null
+      }
+      return this.#share(last, args, false).then(({ value }) => {
+        counters.coalesced += count - 1
+        return value as V | null
+      })
     })
     if (shared) return this.#isShared ? shared : shared.then((value) => this.#hand(value))
     checkTag(key)
@@ -209,8 +212,10 @@ export class CacheEntry<Args, V> implements Entry<Args, V> {
     })
     const softTimeoutMs = this.#kind.definition.softTimeoutMs ?? 0
     if (softTimeoutMs > 0 && now >= record.deadAt - this.#kind.graceMs) {
+      const reader = this.#arrive(record.key, token ?? null)
       const renewed = await this.#within(softTimeoutMs, renewal)
-      if (renewed) return resultOf<V>(renewed, this.#context.clock.now())
+      // It may have begun before this reader, and before a fence that came between.
+      if (renewed && this.#flights.satisfies(renewed, reader)) return resultOf<V>(renewed, this.#context.clock.now())
       // A fence may have come meanwhile.
       if (this.#l1.peek(record.key) !== record) return null
     }

@@ -79,6 +79,12 @@ interface Named {
   readonly areAllRead: boolean
 }
 
+/** A tag of which the incarnation is to be asked for, and its place among the tags. */
+interface Unknown {
+  readonly tag: Tag
+  readonly place: number
+}
+
 /**
  * Learns the incarnations under which a value is to be stored; null where a fence is newer. The own one came with the lease,
  * others are remembered or touched. A value from before the mirror's start is judged by its fences alone: all are touched.
@@ -90,12 +96,12 @@ function nameFences(context: CacheContext, store: CacheStore, fill: Fill): Named
   const lifeMs = fenceLifeMs(context, fill.ttlMs + fill.graceMs)
   const livesUntil = clock.now() + lifeMs
   const areAllRead = mirror.start === null || stamp < mirror.start
-  const unknown: Tag[] = []
-  const incarnations = tags.map((tag) => {
+  const unknown: Unknown[] = []
+  const incarnations = tags.map((tag, place) => {
     if (isCoarse(tag)) return ''
     const known = tag === key ? incarnation : remembered.of(tag as Tag, livesUntil, evictionMark)
     if (known !== null && !areAllRead) return known
-    unknown.push(tag as Tag)
+    unknown.push({ tag: tag as Tag, place })
     return ''
   })
   const named = { incarnations, areAllRead }
@@ -105,17 +111,18 @@ function nameFences(context: CacheContext, store: CacheStore, fill: Fill): Named
 async function touchFences(
   { knowledge, clock, unsafe }: CacheContext,
   store: CacheStore,
-  { fill, named, unknown, lifeMs }: { fill: Fill; named: Named; unknown: readonly Tag[]; lifeMs: number },
+  { fill, named, unknown, lifeMs }: { fill: Fill; named: Named; unknown: readonly Unknown[]; lifeMs: number },
 ): Promise<Named | null> {
-  const { key, stamp, tags, evictionMark } = fill
+  const { key, stamp, evictionMark } = fill
   const livesUntil = clock.now() + lifeMs * FENCE_SLACK
-  const touched = await store.fills.touch(unknown, stamp, lifeMs * FENCE_SLACK)
+  const asked = unknown.map(({ tag }) => tag)
+  const touched = await store.fills.touch(asked, stamp, lifeMs * FENCE_SLACK)
   for (const newer of touched.newer) knowledge.raise(newer.tag, newer.stamp)
   if (touched.newer.length > 0 && !unsafe.ignoreFences) return null
   if (touched.evictionMark !== evictionMark) return null
-  unknown.forEach((tag, index) => {
+  unknown.forEach(({ tag, place }, index) => {
     const incarnation = touched.incarnations[index] ?? ''
-    named.incarnations[tags.indexOf(tag)] = incarnation
+    named.incarnations[place] = incarnation
     if (tag !== key && incarnation !== '')
       knowledge.incarnations.remember(tag, { incarnation, livesUntil, evictionMark })
   })

@@ -79,10 +79,20 @@ export class KeyEvents {
     this.#nextRow = (row + 1) % this.#maxKeys
     const previous = this.#keys[row]
     if (previous !== undefined) this.#rows.delete(previous)
+    else this.#addRow()
     this.#rows.set(key, row)
     this.#keys[row] = key
     this.#counts[row] = 0
     return row
+  }
+
+  /** Without holes, or V8 might keep the arrays as dictionaries. */
+  #addRow(): void {
+    for (let n = 0; n < PER_KEY; n++) {
+      this.#kinds.push('loaded')
+      this.#times.push(0)
+      this.#stamps.push(null)
+    }
   }
 }
 

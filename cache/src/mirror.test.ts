@@ -143,14 +143,14 @@ describe('cache/l1', () => {
           for (const [id, stamp, category] of values) {
             l1.set(`product:${id}`, record(stamp, [`product:${id}`, `category:${category}`]))
           }
-          const before = new Map(Array.from({ length: 10 }, (_, id) => [id, l1.peek(`product:${id}`)]))
-          l1.evict(tag, stampAt(n))
-          for (const [id, held] of before) {
+          const expected = Array.from({ length: 10 }, (_, id) => {
+            const held = l1.peek(`product:${id}`)
             const isNamed =
               tag === '*' || tag.endsWith(':*') || (held !== undefined && [held.key, ...held.tags].includes(tag))
-            const isEvicted = held !== undefined && isNamed && held.stamp < stampAt(n)
-            expect(l1.peek(`product:${id}`)).toBe(isEvicted ? undefined : held)
-          }
+            return held !== undefined && isNamed && held.stamp < stampAt(n) ? undefined : held
+          })
+          l1.evict(tag, stampAt(n))
+          for (const [id, held] of expected.entries()) expect(l1.peek(`product:${id}`)).toBe(held)
         },
       ),
     )

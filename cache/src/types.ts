@@ -221,7 +221,7 @@ export interface CacheOptions {
   readonly clock?: CacheClock | undefined
   /** 0 ≤ x < 1; jitters polling. */
   readonly random?: (() => number) | undefined
-  /** Keys whose last 32 events are kept for `explain`. Default 1,000; 0 = none. */
+  /** Keys whose last 32 events are kept for `explain`, some 800 bytes each. Default 1,000; 0 = none. */
   readonly explainKeys?: number | undefined
   readonly unsafe?: UnsafeSwitches | undefined
 }

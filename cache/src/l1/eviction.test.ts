@@ -131,6 +131,34 @@ describe('cache/l1 policies', () => {
     }
   })
 
+  test.each([1_500, 1_520, 1_540, 1_560, 1_580, 1_600, 1_620])(
+    'what is read all the time stays where %i were fenced',
+    (many) => {
+      const l1 = new LocalCache({ maxBytes: 1e9, maxEntries: 100 })
+      for (let n = 0; n < 99; n++) put(l1, `cold:${n}`)
+      put(l1, 'hot')
+      for (let n = 0; n < many; n++) {
+        put(l1, `k:${n}`)
+        l1.evict(`k:${n}`, stampAt(2))
+        l1.get('hot')
+      }
+      for (let n = 0; n < 300; n++) {
+        put(l1, `new:${n}`)
+        expect([n, l1.get('hot')?.value]).toEqual([n, 'hot'])
+      }
+    },
+  )
+
+  test('an older value may come where a newer one was fenced', () => {
+    const l1 = new LocalCache({ maxBytes: 1e6 })
+    const kept = { value: 1, refreshAt: 1e9, deadAt: 1e9, loadedAt: 0, bytes: 10 }
+    for (let n = 0; n < 20; n++) put(l1, `k:${n}`)
+    l1.set('k', { ...kept, stamp: stampAt(5), tags: ['k', 'a'] })
+    l1.evict('a', stampAt(6))
+    l1.set('k', { ...kept, stamp: stampAt(4), tags: ['k', 'b'] })
+    expect(l1.peek('k')?.stamp).toBe(stampAt(4))
+  })
+
   test('a value that came back is not forgotten with the record it once had', () => {
     const l1 = new LocalCache({ maxBytes: 1e6 })
     put(l1, 'a')

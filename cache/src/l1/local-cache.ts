@@ -17,9 +17,11 @@ const RECORD_OVERHEAD_BYTES = 220
 /**
  * Fenced records that keep their places until their keys come back. V8 keeps the place of a deleted key until the map is built
  * anew, so a popular key that is written often would be looked for past hundreds of dead places whenever it is missing (30 % of
- * the process' time in the Zipf bench). Bounded, because most keys that are fenced are not asked for again soon.
+ * the process' time in the Zipf bench). Bounded, because most keys that are fenced are not asked for again soon, and by a share
+ * of all, because the policies count them.
  */
 const MOST_GONE = 1_024
+const GONE_SHARE = 8
 /** Of a fenced list of thousands no place in the index is kept: nothing counts them. */
 const MOST_TAGS_KEPT = 8
 
@@ -68,7 +70,7 @@ export class LocalCache {
   /** Keeps a value unless a newer one is there. */
   set(key: string, kept: Kept): void {
     const known = this.#records.get(key)
-    if (known && known.stamp > kept.stamp) return
+    if (known && !known.isGone && known.stamp > kept.stamp) return
     const bytes = kept.bytes + RECORD_OVERHEAD_BYTES
     if (known) {
       if (this.#fits(known, bytes)) return this.#renew(known, kept, bytes)
@@ -110,9 +112,11 @@ export class LocalCache {
     this.#forget(this.#fenced[this.#nextFenced])
     this.#fenced[this.#nextFenced] = record
     this.#nextFenced = (this.#nextFenced + 1) % MOST_GONE
+    if (this.#gone * GONE_SHARE > this.#records.size) this.#forget(record)
     return true
   }
 
+  /** A key that is fenced often stands in several places of the ring: it is forgotten at the first. */
   #forget(fenced: LocalRecord | undefined): void {
     if (fenced?.isGone && this.#records.get(fenced.key) === fenced) this.#remove(fenced)
   }
@@ -167,5 +171,6 @@ export class LocalCache {
     else this.#bytes -= record.bytes
     // It may stay in the ring for long.
     record.drop()
+    record.tags = []
   }
 }

@@ -20,8 +20,8 @@ const NO_TAGS: readonly string[] = []
 const GONE: unknown = {}
 
 /**
- * A value in this process' memory; also a node of the list in which records leave. Whatever is here agreed with the mirror
- * when it came and with every fence since. Times are whole ms, so that V8 keeps them within the record.
+ * A value in this process' memory; also a node of the list in which records leave. Whatever value is here agreed with the
+ * mirror when it came and with every fence since. Times are whole ms, so that V8 keeps them within the record.
  */
 export class LocalRecord {
   // What a hit looks at stands first, so that it lies together in memory.

@@ -26,7 +26,7 @@ interface ReleaseRequest {
 /** Leases or values per call: they hold up Redis for about 0.3 ms. */
 const MOST = 64
 
-/** Leases, touches, stores and releases; those of one turn of the event loop travel in one script call each. */
+/** Leases, touches, stores and releases; those of one turn of the event loop travel together, but for touches. */
 export class RedisFills implements FillStore {
   readonly #parts: FillParts
   readonly #leases: Batch<LeaseRequest, LeaseReply>
