@@ -172,10 +172,12 @@ export class BatchRun {
       this.#ledger.owe(effects, NO_BUS_ENTRY, 'change')
       await this.#refuse(verdict, step.items)
     }
-    // Where `w` stands past the unreadable record, a flush has covered it.
     if (step.endsUnreadable && to === step.to) {
       if (verdict.kind === 'applied') memory.brokenAt = to
       this.#lose(to, 'unreadable-record')
+    } else if (step.endsUnreadable) {
+      // Where `w` stands past the record, a flush has covered it, which may have said that the edge has missed nothing.
+      this.#ledger.owe([this.#everything(memory.newestGeneration, step.to)], NO_BUS_ENTRY, 'unreadable-record')
     }
     return DONE
   }
