@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { redisKeys, type Tag } from '@lockstep/schemas'
+import { redisKeys } from '@lockstep/schemas'
 import { startRedis, type RedisServer } from '@lockstep/servers'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -91,7 +91,7 @@ describe('cache on Redis', () => {
     await pipeline.stop()
     version = 2
     // The fence is applied; the bus entry that named it is gone, and one that followed it comes.
-    await pipeline.writer.applyFences([{ tag: 'product:1' as Tag, stamp: pipeline.commit() }])
+    await pipeline.raise(['product:1'], pipeline.commit())
     await redis.xadd(redisKeys(namespace).bus, '*', 'n', 'later', 'p', 'lost', 'f', '[]', 'm', '', 'r', '')
     await expect.poll(() => it.cache.stats().flushes).toBeGreaterThan(0)
     await pipeline.start()

@@ -1,4 +1,4 @@
-import { generationOf, stampOf, type Clock, type Tag } from '@lockstep/schemas'
+import { generationOf, stampOf, type Clock } from '@lockstep/schemas'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createCache } from './cache.ts'
 import { settle } from './testing/fake-clock.ts'
@@ -171,7 +171,7 @@ describe('cache/fences', () => {
     // Something newer is fenced, so that the values are older than where a new tail begins.
     await world.change('9')
     world.server.strings.delete('f:product:2')
-    await world.pipeline.writer.applyFences([{ tag: 'product:2' as Tag, stamp: world.pipeline.stamp }])
+    await world.pipeline.raise(['product:2'], world.pipeline.stamp)
     world.server.strings.delete('f:product:3')
     // Until a watermark has passed what was applied last, nobody vouches for older fences.
     await world.beat()
@@ -258,8 +258,7 @@ describe('cache/fences', () => {
       await settle()
     }
     // In Redis, not yet on the bus.
-    const fences = [{ tag: 'product:1' as Tag, stamp: world.pipeline.commit() }]
-    await overtake('1', () => world.pipeline.writer.applyFences(fences))
+    await overtake('1', () => world.pipeline.raise(['product:1'], world.pipeline.commit()))
     expect([filler.cache.stats().rejected, filler.gates.count('release')]).toEqual([1, 0])
     await overtake('2', () => world.pipeline.change(['category:7']))
     expect([filler.cache.stats().rejected, filler.gates.count('release')]).toEqual([2, 1])

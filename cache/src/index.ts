@@ -7,7 +7,6 @@ export {
   MAX_LEASE_MS,
   type AdvanceBatch,
   type AdvanceReply,
-  type Fence,
   type FenceWriter,
   type OpenReply,
   type OpenRequest,

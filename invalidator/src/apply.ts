@@ -1,15 +1,14 @@
-import { FENCES_PER_ADVANCE } from '@lockstep/cache'
 import { TOPICS } from '@lockstep/runtime'
 import type { EventLog, LogRecord } from '@lockstep/runtime'
 import { EVERYTHING, ZERO_LSN, encodeEvent, epochStart, formatLsn, isClassTag } from '@lockstep/schemas'
-import type { DeadLetter, Watermark } from '@lockstep/schemas'
+import type { BusFence, DeadLetter, Watermark } from '@lockstep/schemas'
 import { busFenceOf, coalesce } from './coalesce.ts'
 import type { Effect, Item } from './derive.ts'
 import type { GenerationNeed } from './generation-requests.ts'
 import type { InvalidatorMetrics } from './metrics.ts'
 import { judge } from './position.ts'
 import type { PartitionMemory, Verdict } from './position.ts'
-import { lastWatermark, newestGeneration, planSteps } from './plan.ts'
+import { lastWatermark, planSteps } from './plan.ts'
 import type { ApplyStep, OpenStep } from './plan.ts'
 import type { FenceWriter } from './ports.ts'
 import { NO_BUS_ENTRY, PurgeLedger } from './purge-ledger.ts'
@@ -36,25 +35,23 @@ export interface ApplyDeps {
   readonly metrics: InvalidatorMetrics
   /** Wall clock, µs since the Unix epoch; for measuring only. */
   readonly wallUs: () => bigint
-  /** Breaks the promise on purpose: class fences and the bus move, plain fences do not. Tests only. */
+  /** Breaks the promise on purpose: plain fences are left out. Tests only. */
   readonly unsafeSkipFences?: boolean | undefined
   /** Breaks the promise on purpose: takes what `w` has lost for applied. Tests only. */
   readonly unsafeSkipRewind?: boolean | undefined
 }
 
-// Bounds what one round trip holds in memory on both sides and how long it takes against `redisTimeoutMs`.
-const FENCES_PER_CALL = 1_000
 // One request to the log; a batch of 500 records rarely owes more.
 const RECORDS_PER_PRODUCE = 1_000
 // `w` moves under us only when another process owns the partition too; it is then that process's turn.
 const MAX_ANSWERS_PER_STEP = 8
 
 /**
- * Applies one batch: fences, then `advance` (position, class fences, watermark and bus in one step, which raises the
- * fences itself where they are few), then dead letters and purge commands. The caller commits after that. Each part may be repeated, so a crash anywhere between them, or a
+ * Applies one batch: `advance` for each of its steps (fences, position, watermark and bus at once), then dead letters
+ * and purge commands. The caller commits after that. Each part may be repeated, so a crash anywhere between them, or a
  * failed call, is answered by applying the batch again:
  *
- * - Before `advance` nothing has moved, and fences merge by maximum.
+ * - Before `advance` nothing has moved.
  * - After `advance` `w` stands past the step's start. The same fences then travel in a step that begins where `w`
  *   stands, which moves nothing back, and the purges, which may never have been sent, wait for that entry.
  *
@@ -99,13 +96,13 @@ export class BatchRun {
       this.#covered.push(...effectsOf(step.items))
       return DONE
     }
-    this.memory.newestGeneration = Math.max(this.memory.newestGeneration, newestGeneration(step.items))
+    for (const item of step.items) if (item.kind !== 'unreadable') this.#meet(item)
     const effects = coalesce(effectsOf(step.items))
-    const plain = await this.#raise(effects)
+    const fences = this.#fencesOf(effects)
     const watermark = lastWatermark(step.items)
     let { from, to } = step
     for (let answers = 0; answers < MAX_ANSWERS_PER_STEP; answers++) {
-      const verdict = await this.#advance({ from, to, effects, plain, watermark })
+      const verdict = await this.#advance({ from, to, fences, watermark })
       if (verdict.kind === 'rewind' && this.#deps.unsafeSkipRewind === true) {
         from = verdict.to
         continue
@@ -120,18 +117,15 @@ export class BatchRun {
   async #advance(part: {
     readonly from: bigint
     readonly to: bigint
-    readonly effects: readonly Effect[]
-    /** Those of them that are still to be raised. */
-    readonly plain: readonly Effect[]
+    readonly fences: readonly BusFence[]
     readonly watermark: Watermark | undefined
   }): Promise<Verdict> {
-    const { from, to, effects, plain, watermark } = part
+    const { from, to, fences, watermark } = part
     const reply = await this.#deps.writer.advance({
       partition: this.#batch.partition,
       from,
       to,
-      fences: effects.map(busFenceOf),
-      plain,
+      fences,
       watermark: watermark && {
         stamp: watermark.stamp,
         echo: watermark.echo,
@@ -144,15 +138,9 @@ export class BatchRun {
     return judge(reply, { from, firstOffset: this.#batch.firstOffset, holdsRecordFrom }, this.memory)
   }
 
-  /** Raises the fences of many tags; few are answered instead, for `advance` to raise on its way. */
-  async #raise(effects: readonly Effect[]): Promise<readonly Effect[]> {
-    if (this.#deps.unsafeSkipFences === true) return []
-    const plain = effects.filter(({ tag }) => tag !== EVERYTHING && !isClassTag(tag))
-    if (plain.length <= FENCES_PER_ADVANCE) return plain
-    for (let start = 0; start < plain.length; start += FENCES_PER_CALL) {
-      await this.#deps.writer.applyFences(plain.slice(start, start + FENCES_PER_CALL))
-    }
-    return []
+  #fencesOf(effects: readonly Effect[]): BusFence[] {
+    if (this.#deps.unsafeSkipFences !== true) return effects.map(busFenceOf)
+    return effects.filter(({ tag }) => tag === EVERYTHING || isClassTag(tag)).map(busFenceOf)
   }
 
   async #conclude(
@@ -233,23 +221,33 @@ export class BatchRun {
     const { flush, offset } = step
     const { partition } = this.#batch
     const { generation, partitions } = flush
-    const reply = await this.#deps.writer.open({ generation, partition, next: offset + 1n, partitions })
     const { memory } = this
-    // A flush that was sent twice covers no hole behind its first sending.
-    if (reply.kind === 'opened' || generation > memory.newestGeneration) {
+    const isNewer = generation > memory.newestGeneration
+    const isRepeated = !isNewer && offset > memory.newestSince
+    const reply = await this.#deps.writer.open({ generation, partition, next: offset + 1n, partitions, isRepeated })
+    const busId = reply.kind === 'absent' ? NO_BUS_ENTRY : reply.busId
+    if (reply.kind === 'absent') await this.#refuse(reply, [])
+    else if (reply.kind === 'opened' || isNewer) {
       memory.position = reply.kind === 'older' ? null : offset + 1n
       memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
       this.#need = null
     }
-    memory.newestGeneration = Math.max(memory.newestGeneration, generation)
-    this.#ledger.owe(this.#covered.splice(0), reply.busId, 'change')
+    this.#meet({ generation, offset })
+    this.#ledger.owe(this.#covered.splice(0), busId, 'change')
     // The partition that opened purges at once. Should it crash before, its repetition only joins, so partition 0
     // always purges as well: at least once, and never once per partition.
     if (flush.edge && (reply.kind === 'opened' || partition === 0)) {
-      this.#ledger.owe([this.#everything(generation, offset)], reply.busId, flush.reason)
+      this.#ledger.owe([this.#everything(generation, offset)], busId, flush.reason)
     }
     if (reply.kind === 'opened') this.#deps.metrics.opened(flush)
     return DONE
+  }
+
+  #meet({ generation, offset }: { readonly generation: number; readonly offset: bigint }): void {
+    const { memory } = this
+    const isNewer = generation > memory.newestGeneration
+    if (isNewer || (generation === memory.newestGeneration && offset < memory.newestSince)) memory.newestSince = offset
+    if (isNewer) memory.newestGeneration = generation
   }
 
   async #publish(): Promise<void> {

@@ -32,7 +32,7 @@ const LOST_AFTER_MS = 60_000
 
 /** Breaks the service's promises one by one, so that tests can show what each is worth. Never set in production. */
 export interface UnsafeInvalidatorOptions {
-  /** Leaves plain fences alone: L2 keeps what changes made wrong. */
+  /** Leaves plain fences out: L1 and L2 keep what changes made wrong. */
   readonly skipFences?: boolean | undefined
   /** Goes on from wherever `w` stands: what a failover lost stays lost. */
   readonly skipRewind?: boolean | undefined

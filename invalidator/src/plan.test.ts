@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { DeadLetter } from '@lockstep/schemas'
-import type { Item } from './derive.ts'
+import { ZERO_LSN } from '@lockstep/schemas'
+import type { DeadLetter, Tag } from '@lockstep/schemas'
+import type { Effect, Item } from './derive.ts'
 import { planSteps } from './plan.ts'
 import { flush, stampAt, watermark } from './testing/rig.ts'
 
@@ -11,6 +12,16 @@ const mark = (offset: bigint, generation = 1): Item => ({
   offset,
   generation,
   watermark: watermark(stampAt(generation, Number(offset))),
+})
+/** A change with so many tags of its own, or of a family. */
+const change = (offset: bigint, tags: number, family = `of-${offset}`): Item => ({
+  kind: 'change',
+  offset,
+  generation: 1,
+  commitTimeUs: 0n,
+  effects: Array.from({ length: tags }, (_, n): Effect => {
+    return { tag: `item:${family}-${n}` as Tag, stamp: stampAt(1, 5), commitLsn: ZERO_LSN, commitTimeUs: 0n, offset }
+  }),
 })
 const begin = (offset: bigint, generation: number): Item => ({
   kind: 'flush',
@@ -24,6 +35,22 @@ describe('invalidator/plan', () => {
   test('a batch without flush or hole is one step over its whole range', () => {
     const steps = planSteps([mark(3n), mark(4n)], { first: 3n, next: 6n })
     expect(steps).toMatchObject([{ kind: 'apply', from: 3n, to: 6n, isCovered: false }])
+  })
+
+  test('a step ends before the record whose tags would be too many, and one record is never divided', () => {
+    const changes = [60, 4, 1, 200, 1].map((count, index) => change(BigInt(index), count))
+    const steps = planSteps(changes, { first: 0n, next: 6n })
+    expect(steps.map((step) => step.kind === 'apply' && [step.from, step.to])).toEqual([
+      [0n, 2n],
+      [2n, 3n],
+      [3n, 4n],
+      [4n, 6n],
+    ])
+  })
+
+  test('a tag that was met before in a step does not count again', () => {
+    const changes = Array.from({ length: 100 }, (_, offset) => change(BigInt(offset), 1, 'same'))
+    expect(planSteps(changes, { first: 0n, next: 100n })).toHaveLength(1)
   })
 
   test('an empty batch still moves over the range that the log skipped', () => {

@@ -1,4 +1,5 @@
-import type { Flush, Watermark } from '@lockstep/schemas'
+import { FENCES_PER_ADVANCE } from '@lockstep/cache'
+import type { Flush, Tag, Watermark } from '@lockstep/schemas'
 import type { Item } from './derive.ts'
 
 /** Applies `items`, which fill `[from, to)` without a hole. */
@@ -29,20 +30,24 @@ export interface OpenStep {
 export type Step = ApplyStep | OpenStep
 
 /**
- * Cuts a batch into steps: at flushes, behind unreadable records, and where offsets jump, so that `w` itself refuses
- * to pass a hole.
+ * Cuts a batch into steps: at flushes, behind unreadable records, where offsets jump, so that `w` itself refuses
+ * to pass a hole, and where the tags are enough for one call. One record's tags are never divided.
  */
 export function planSteps(items: readonly Item[], range: { first: bigint; next: bigint }): Step[] {
   const steps: Step[] = []
   // A log that skipped records it does not keep moves on without any: the step is empty, its range is not.
   let from = items[0]?.offset ?? range.first
   let run: Item[] = []
+  let tags = new Set<Tag>()
+  const flushes = items.filter((item) => item.kind === 'flush')
   const close = (to: bigint, endsUnreadable = false): void => {
-    const covered = !endsUnreadable && isCovered(run, items)
+    const covered = !endsUnreadable && isCovered(run, flushes)
     if (to > from || endsUnreadable) {
       steps.push({ kind: 'apply', from, to, items: run, isCovered: covered, endsUnreadable })
     }
+    from = to
     run = []
+    tags = new Set()
   }
   let expected = from
   for (const item of items) {
@@ -59,6 +64,9 @@ export function planSteps(items: readonly Item[], range: { first: bigint; next: 
       close(item.offset, true)
       from = expected
     } else {
+      const effects = item.kind === 'change' ? item.effects : []
+      if (tags.size > 0 && tags.size + effects.length > FENCES_PER_ADVANCE) close(item.offset)
+      for (const { tag } of effects) tags.add(tag)
       run.push(item)
     }
   }
@@ -66,16 +74,16 @@ export function planSteps(items: readonly Item[], range: { first: bigint; next: 
   return steps
 }
 
-function isCovered(run: readonly Item[], items: readonly Item[]): boolean {
+function isCovered(run: readonly Item[], flushes: readonly Item[]): boolean {
   const last = run.at(-1)
   if (last === undefined) return false
   // A flush is sent again when its first sending may have failed: only a strictly newer one covers what precedes it.
   const newest = newestGeneration(run)
-  return items.some((item) => item.kind === 'flush' && item.offset > last.offset && item.generation > newest)
+  return flushes.some((item) => item.kind === 'flush' && item.offset > last.offset && item.generation > newest)
 }
 
 /** The newest generation that any of these records names; 0 when none does. */
-export function newestGeneration(items: readonly Item[]): number {
+function newestGeneration(items: readonly Item[]): number {
   return items.reduce((newest, item) => (item.kind === 'unreadable' ? newest : Math.max(newest, item.generation)), 0)
 }
 

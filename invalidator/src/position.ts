@@ -7,6 +7,8 @@ import type { AdvanceReply } from './ports.ts'
 export interface PartitionMemory {
   /** Newest generation met in this partition's records. */
   newestGeneration: number
+  /** Where it was met first: a flush of it further on is repeated, and covers nothing. */
+  newestSince: bigint
   /** Where `w` stands before records that are lost, while the generation that covers them has not been met. */
   brokenAt: bigint | null
   /** Where the log was last rewound to: the next records tell whether it still had them. */
@@ -23,6 +25,7 @@ export interface PartitionMemory {
 export function createPartitionMemory(): PartitionMemory {
   return {
     newestGeneration: 0,
+    newestSince: 0n,
     brokenAt: null,
     rewoundTo: null,
     unknownSinceUs: null,

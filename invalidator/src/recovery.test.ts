@@ -1,5 +1,7 @@
+import { FENCES_PER_ADVANCE } from '@lockstep/cache'
 import { parseTag } from '@lockstep/schemas'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { UnsafeInvalidatorOptions } from './invalidator.ts'
 import type { FenceWriter } from './ports.ts'
 import { NO_BUS_ENTRY } from './purge-ledger.ts'
 import { FailNext } from './testing/faulty.ts'
@@ -75,7 +77,6 @@ describe('invalidator: a Redis that forgets', () => {
     const seen: FenceState[] = []
     let hasForgotten = false
     const forgetful: FenceWriter = {
-      applyFences: (fences) => writer.applyFences(fences),
       open: (begin) => writer.open(begin),
       redisTimeUs: () => writer.redisTimeUs(),
       advance: async (batch) => {
@@ -98,6 +99,34 @@ describe('invalidator: a Redis that forgets', () => {
     expect(rig.writer.fenceOf(product(1))).toBe(stampAt(1, 5))
   })
 
+  test('writes that are lost between the calls of one long batch are made again', async () => {
+    const ids = Array.from({ length: 2 * FENCES_PER_ADVANCE }, (_, id) => id)
+    const lostBy = async (unsafe: UnsafeInvalidatorOptions): Promise<number> => {
+      rig = await Rig.create()
+      const { writer } = rig
+      let before: FenceState | null = null
+      const forgetful: FenceWriter = {
+        open: (begin) => writer.open(begin),
+        redisTimeUs: () => writer.redisTimeUs(),
+        advance: async (batch) => {
+          const isFirst = before === null
+          before ??= writer.snapshot()
+          const reply = await writer.advance(batch)
+          if (isFirst) writer.restore(before)
+          return reply
+        },
+      }
+      await rig.send(0, flush(1), ...ids.map((id) => productChange(id, stampAt(1, 5))))
+      await rig.start({ writer: forgetful, unsafe })
+      await rig.until(() => rig.purges.length > ids.length)
+      const lost = ids.filter((id) => rig.writer.fenceOf(product(id)) !== stampAt(1, 5))
+      await rig.stop()
+      return lost.length
+    }
+    expect(await lostBy({})).toBe(0)
+    expect(await lostBy({ skipRewind: true })).toBeGreaterThan(0)
+  })
+
   test('an emptied Redis stays without w until a newer generation opens it', async () => {
     rig = await Rig.create()
     await rig.start()
@@ -106,6 +135,20 @@ describe('invalidator: a Redis that forgets', () => {
     rig.writer.empty()
     await rig.send(0, productChange(1, stampAt(1, 6)))
     await rig.until(() => rig.requests.length === 1)
+    expect(rig.writer.state.w).toBeNull()
+    await rig.send(0, flush(2))
+    await rig.until(() => rig.writer.state.w?.generation === 2)
+  })
+
+  test('a flush that is sent again does not open an emptied Redis over a change before it', async () => {
+    rig = await Rig.create()
+    await rig.start()
+    await rig.send(0, flush(1))
+    await rig.until(() => rig.position() === 1n)
+    rig.writer.empty()
+    await rig.send(0, productChange(1, stampAt(1, 5)), flush(1))
+    await rig.until(() => rig.requests.length === 1)
+    expect(rig.requests[0]).toMatchObject({ above: 1, reason: 'redis-emptied' })
     expect(rig.writer.state.w).toBeNull()
     await rig.send(0, flush(2))
     await rig.until(() => rig.writer.state.w?.generation === 2)

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import type { Stamp } from '@lockstep/schemas'
-import { assertPlain } from '../advance-plan.ts'
-import { DEFAULT_SHORT_FENCE_MS, type Fence, type FenceWriter } from '../fence-writer.ts'
+import type { Stamp, Tag } from '@lockstep/schemas'
+import { planAdvance } from '../advance-plan.ts'
+import { DEFAULT_SHORT_FENCE_MS, type FenceWriter } from '../fence-writer.ts'
 import type { MemoryServer } from './server.ts'
 
 /** Does what the script of the same name does. */
-export function invalidate(server: MemoryServer, fence: Fence, life: { shortFenceMs: number; nonce: string }): void {
-  const { tag, stamp } = fence
+export function invalidate(
+  server: MemoryServer,
+  { tag, stamp }: { readonly tag: Tag; readonly stamp: Stamp },
+  life: { readonly shortFenceMs: number; readonly nonce: string },
+): void {
   const strings = server.strings
   for (const key of [`v:${tag}`, `l:${tag}`]) {
     const held = strings.get(key)?.slice(0, 28)
@@ -26,19 +29,13 @@ export function createMemoryFenceWriter(options: {
   readonly nonce?: (() => string) | undefined
 }): FenceWriter {
   const { server, shortFenceMs = DEFAULT_SHORT_FENCE_MS, nonce = randomUUID } = options
-  const raise = (fences: readonly Fence[]): void => {
-    assertPlain(fences)
-    for (const fence of fences) invalidate(server, fence, { shortFenceMs, nonce: nonce() })
-  }
   // Answers come in a later tick, as over a socket, so that no caller relies on them at once.
   return {
-    applyFences: async (fences) => {
-      await Promise.resolve()
-      raise(fences)
-    },
     advance: async (batch) => {
       await Promise.resolve()
-      raise(batch.plain ?? [])
+      for (const [tag, stamp] of planAdvance(batch).plain) {
+        invalidate(server, { tag, stamp }, { shortFenceMs, nonce: nonce() })
+      }
       return server.advance(batch, nonce())
     },
     open: async (flush) => {

@@ -109,6 +109,7 @@ export class MemoryServer {
       return { kind: 'older', busId: this.#w.get('id') ?? '' }
     }
     const isNew = known < flush.generation
+    if (isNew && flush.isRepeated === true) return { kind: 'absent' }
     const start = epochStart(flush.generation)
     if (isNew) {
       const { generation, partitions } = flush
@@ -120,7 +121,7 @@ export class MemoryServer {
       ])
     } else {
       const stands = this.#w.get(field)
-      if (stands !== undefined && BigInt(stands) !== flush.next - 1n) {
+      if (stands === undefined ? flush.isRepeated === true : BigInt(stands) !== flush.next - 1n) {
         return { kind: 'joined', busId: this.#w.get('id') ?? '' }
       }
     }

@@ -41,6 +41,7 @@ const NEEDED_EARLIER = ['gate', 'incarnation', 'presence', 'stamp first', 'read 
 const LOST: Readonly<Partial<Record<Protection, Partial<Bounds>>>> = {
   'eviction mark': { evictions: 1 },
   'mark of one node': { transactions: 1, fillers: 1, evictions: 1, failovers: 1 },
+  'one step': { transactions: 1, failovers: 1 },
   rewind: { transactions: 1, failovers: 1 },
   'claim in time': { touches: 'with the lease', ahead: true },
 }

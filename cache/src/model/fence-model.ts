@@ -31,6 +31,7 @@ import { search, type Explorable, type Exploration, type Step } from './search.t
  * - `eviction mark`: a value is stored only if nothing was evicted between lease and touch
  * - `mark of one node`: counts of two nodes are never equal
  * - `claim in time`: a load from before its lease gets it only while every fence lives that was raised since it began
+ * - `one step`: `w` moves past a change in the step that raises its fence
  * - `rewind`: after a failover the pipeline applies again what the promoted node does not know
  */
 export const PROTECTIONS = [
@@ -45,6 +46,7 @@ export const PROTECTIONS = [
   'eviction mark',
   'mark of one node',
   'claim in time',
+  'one step',
   'rewind',
 ] as const
 
@@ -117,14 +119,30 @@ export class FenceModel implements Explorable<ModelState> {
     if (isCommitted && released === 0 && (isVisible || this.#lacks('gate'))) {
       push(`x${index} is released`, (next) => (next.released[index] = this.#clock(next)))
     }
-    if (released !== 0 && (state.applications[index] ?? 0) < 2) {
+    if (released === 0) return
+    if (this.#lacks('one step')) this.#applyInTwoSteps(state, index, push)
+    else if ((state.applications[index] ?? 0) < 2) {
       push(`x${index} is applied`, (next) => this.#invalidate(next, index, released))
     }
+  }
+
+  #applyInTwoSteps(state: ModelState, index: number, push: (label: string, apply: Apply) => void): void {
+    const bit = 1 << index
+    if ((state.raised & bit) === 0) {
+      push(`the fence of x${index} is raised`, (next) => {
+        next.raised |= bit
+        this.#raise(next, next.released[index] ?? 0)
+      })
+    } else if ((state.applied & bit) === 0) push(`w passes x${index}`, (next) => (next.applied |= bit))
   }
 
   #invalidate(next: ModelState, index: number, clock: number): void {
     next.applications[index] = (next.applications[index] ?? 0) + 1
     next.applied |= 1 << index
+    this.#raise(next, clock)
+  }
+
+  #raise(next: ModelState, clock: number): void {
     const living = this.#living(next)
     if (!next.fence) {
       next.incarnations += 1

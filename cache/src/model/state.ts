@@ -61,6 +61,8 @@ export interface ModelState extends ModelRedis {
   visible: number
   /** Clock of each transaction's change when it was released, 0 before. */
   released: number[]
+  /** Changes whose fences the pipeline knows to be raised, though `w` does not stand behind them (bit mask). */
+  raised: number
   leases: number
   leasesExpired: number
   longFencesExpired: number
@@ -112,6 +114,7 @@ export function initialState(bounds: Bounds): ModelState {
     visible: 0,
     applied: 0,
     released: Array.from({ length: bounds.transactions }, () => 0),
+    raised: 0,
     applications: Array.from({ length: bounds.transactions }, () => 0),
     fence: null,
     value: null,
@@ -182,7 +185,7 @@ function redisKey({ fence, value, lease, applied, applications }: ModelRedis): s
 
 /** Names a state; fillers are interchangeable, so their order does not count. */
 export function stateKey(state: ModelState): string {
-  const { committed, visible, leases, leasesExpired, longFencesExpired, incarnations } = state
+  const { committed, visible, raised, leases, leasesExpired, longFencesExpired, incarnations } = state
   const { evictions, counted, failovers } = state
   const rest = String.fromCharCode(
     leases,
@@ -194,6 +197,7 @@ export function stateKey(state: ModelState): string {
     failovers,
     committed,
     visible,
+    raised,
     ...state.released,
   )
   const replica = state.replica ? `+${redisKey(state.replica)}` : ''

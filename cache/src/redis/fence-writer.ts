@@ -1,19 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { epochStart, redisKeys, type RedisKeys } from '@lockstep/schemas'
 import type { Redis } from 'ioredis'
-import { assertPlain, planAdvance } from '../advance-plan.ts'
+import { planAdvance } from '../advance-plan.ts'
 import {
   BUS_MAX_ENTRIES,
   DEFAULT_SHORT_FENCE_MS,
   type AdvanceBatch,
   type AdvanceReply,
-  type Fence,
   type FenceWriter,
   type OpenReply,
   type OpenRequest,
 } from '../fence-writer.ts'
-import { call, runOne, runPipeline, timeOf } from './pipeline.ts'
-import { invalidations, raising } from './invalidations.ts'
+import { call, runOne, timeOf } from './pipeline.ts'
+import { namesOf } from './invalidations.ts'
 import { ADVANCE, OPEN } from './scripts.ts'
 
 /** What a fence writer needs. */
@@ -43,22 +42,9 @@ class RedisFenceWriter implements FenceWriter {
     this.#busMaxEntries = options.busMaxEntries ?? BUS_MAX_ENTRIES
   }
 
-  async applyFences(fences: readonly Fence[]): Promise<void> {
-    if (fences.length === 0) return
-    assertPlain(fences)
-    const calls = invalidations(this.#keys, fences, { lifeMs: this.#shortFenceMs, nonce: this.#nonce })
-    await runPipeline(
-      this.#redis,
-      calls.map(({ command }) => command),
-    )
-  }
-
   async advance(batch: AdvanceBatch): Promise<AdvanceReply> {
-    const { greatest, raises } = planAdvance(batch)
-    const { plain = [] } = batch
+    const { greatest, raises, plain } = planAdvance(batch)
     const { lsn, told } = wordsOf(batch.watermark)
-    assertPlain(plain)
-    const { names, stamps } = raising(this.#keys, plain)
     const args = [
       batch.partition,
       batch.from.toString(),
@@ -72,16 +58,17 @@ class RedisFenceWriter implements FenceWriter {
       lsn,
       raises.size,
       ...[...raises].flat(),
-      ...stamps,
+      ...plain.values(),
     ]
-    const reply = await runOne(this.#redis, call(ADVANCE, [this.#keys.watermark, this.#keys.bus, ...names], args))
+    const names = [this.#keys.watermark, this.#keys.bus, ...namesOf(this.#keys, [...plain.keys()])]
+    const reply = await runOne(this.#redis, call(ADVANCE, names, args))
     const [kind, detail = '', newer = ''] = reply as [AdvanceReply['kind'], string?, string?]
     if (kind === 'applied') return { kind, busId: detail, ...(newer === '' ? {} : { outdatedBy: Number(newer) }) }
     return kind === 'stands' ? { kind, offset: BigInt(detail) } : { kind }
   }
 
   async open(flush: OpenRequest): Promise<OpenReply> {
-    const { generation, partition, next, partitions } = flush
+    const { generation, partition, next, partitions, isRepeated = false } = flush
     const args = [
       generation,
       partition,
@@ -90,10 +77,11 @@ class RedisFenceWriter implements FenceWriter {
       this.#nonce(),
       epochStart(generation),
       this.#busMaxEntries,
+      isRepeated ? 1 : 0,
     ]
     const reply = await runOne(this.#redis, call(OPEN, [this.#keys.watermark, this.#keys.bus], args))
-    const [kind, busId] = reply as [OpenReply['kind'], string]
-    return { kind, busId }
+    const [kind, busId = ''] = reply as [OpenReply['kind'], string?]
+    return kind === 'absent' ? { kind } : { kind, busId }
   }
 
   async redisTimeUs(): Promise<bigint> {

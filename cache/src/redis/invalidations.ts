@@ -1,10 +1,12 @@
 import type { RedisKeys, Stamp, Tag } from '@lockstep/schemas'
+import { FENCES_PER_ADVANCE } from '../fence-writer.ts'
+import { keepGreatest } from '../advance-plan.ts'
 import type { ClaimRequest } from '../store.ts'
 import { call, type Command } from './pipeline.ts'
 import { INVALIDATE } from './scripts.ts'
 
-/** Holds up Redis for about 0.2 ms; larger calls gain nothing. */
-const TAGS_PER_CALL = 64
+/** As long as an ADVANCE. */
+const TAGS_PER_CALL = FENCES_PER_ADVANCE
 
 /** How the fences are to be made. */
 export interface FenceLife {
@@ -26,20 +28,13 @@ export interface Invalidation {
   readonly claims: readonly ClaimRequest[]
 }
 
-/** KEYS and W of the tags of one call, as the scripts take them: each tag once, by its greatest stamp. */
-export function raising(keys: RedisKeys, fences: readonly Raise[]): { tags: Tag[]; names: string[]; stamps: Stamp[] } {
-  const greatest = new Map<Tag, Stamp>()
-  for (const { tag, stamp } of fences) {
-    const known = greatest.get(tag)
-    if (known === undefined || known < stamp) greatest.set(tag, stamp)
-  }
-  const tags = [...greatest.keys()]
+/** KEYS of the tags of one call, as RAISE_FENCES takes them. */
+export function namesOf(keys: RedisKeys, tags: readonly Tag[]): string[] {
   const fenceKeys = tags.map((tag) => keys.fence(tag))
-  const names = fenceKeys.concat(
+  return fenceKeys.concat(
     tags.map((tag) => keys.lease(tag)),
     tags.map((tag) => keys.value(tag)),
   )
-  return { tags, names, stamps: [...greatest.values()] }
 }
 
 /**
@@ -55,11 +50,16 @@ export function invalidations(
   const calls: Invalidation[] = []
   let left = claims
   for (let start = 0; start < fences.length; start += TAGS_PER_CALL) {
-    const { tags, names, stamps } = raising(keys, fences.slice(start, start + TAGS_PER_CALL))
+    const stamps = new Map<Tag, Stamp>()
+    for (const { tag, stamp } of fences.slice(start, start + TAGS_PER_CALL)) keepGreatest(stamps, tag, stamp)
+    const tags = [...stamps.keys()]
     const here = left.filter(({ key }) => tags.includes(key as Tag))
     left = here.length === 0 ? left : left.filter((claim) => !here.includes(claim))
     const args = here.flatMap((claim) => wordsOf(claim, tags.indexOf(claim.key as Tag) + 1))
-    calls.push({ command: call(INVALIDATE, names, [lifeMs, nonce(), ...stamps, ...args]), claims: here })
+    calls.push({
+      command: call(INVALIDATE, namesOf(keys, tags), [lifeMs, nonce(), ...stamps.values(), ...args]),
+      claims: here,
+    })
   }
   return calls
 }

@@ -137,7 +137,7 @@ end
 `)
 
 /**
- * KEYS w, bus, then those of the tags to raise first, as RAISE_FENCES has them; ARGV partition, from, to, nonce, fences as JSON,
+ * KEYS w, bus, then those of the plain tags, as RAISE_FENCES has them; ARGV partition, from, to, nonce, fences as JSON,
  * greatest stamp of them or '', watermark stamp or '', echo, partition count or '', longest bus, shortMs, LSN of the watermark or '',
  * number of classes, pairs of (field of `w`, stamp) for classes and `*`, then W of each tag. The entry carries the LSN only
  * where the watermark it tells is not newer than the one the LSN belongs to.
@@ -191,7 +191,7 @@ return {'applied', id, isOutdated and redis.call('HGET', w, 'g') or ''}
 `)
 
 /**
- * KEYS w, bus; ARGV generation, partition, next, partitions, nonce, start of the epoch, longest bus.
+ * KEYS w, bus; ARGV generation, partition, next, partitions, nonce, start of the epoch, longest bus, 1 for a repeated flush.
  * A partition that is already in this generation keeps its position unless it stands exactly at the flush: records
  * between the two have not been applied, and no fence of `*` covers them a second time. An older flush is a record
  * like any other.
@@ -209,12 +209,13 @@ if generation > asked then
 end
 local kind, last = 'joined', ''
 if generation < asked then
+  if ARGV[8] == '1' then return {'absent'} end
   kind = 'opened'
   redis.call('DEL', w)
   redis.call('HSET', w, 'g', ARGV[1], 'n', ARGV[4], '*', ARGV[6], 'max', ARGV[6])
 else
   local stands = redis.call('HGET', w, field)
-  if stands and tonumber(stands) ~= tonumber(ARGV[3]) - 1 then return {'joined', redis.call('HGET', w, 'id')} end
+  if not stands and ARGV[8] == '1' or stands and tonumber(stands) ~= tonumber(ARGV[3]) - 1 then return {'joined', redis.call('HGET', w, 'id')} end
   last = redis.call('HGET', w, 'last')
 end
 redis.call('HSET', w, field, ARGV[3])

@@ -4,7 +4,7 @@ import { startRedis, type RedisServer } from '@lockstep/servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createRedisFixture } from '../testing/redis-fixture.ts'
-import { registerStoreContract, stampAt, type StoreFixture } from '../testing/store-contract.ts'
+import { raise, registerStoreContract, stampAt, type StoreFixture } from '../testing/store-contract.ts'
 import { createRedisStore } from './store.ts'
 
 // A server of its own, because these tests fill it up and make it forget its scripts.
@@ -31,9 +31,9 @@ describe('cache/store on Redis', () => {
   test('a server that has forgotten the scripts is taught them again', async () => {
     const fixture = await createFixture()
     const tag = 'product:1' as Tag
-    await fixture.writer.applyFences([{ tag, stamp: stampAt(1) }])
+    await raise(fixture, [[tag, stampAt(1), 0]])
     await redis.script('FLUSH', 'SYNC')
-    await fixture.writer.applyFences([{ tag, stamp: stampAt(2) }])
+    await raise(fixture, [[tag, stampAt(2), 0]])
     await redis.script('FLUSH', 'SYNC')
     const { lease } = await fixture.store.fills.lease(WISH)
     expect(lease).not.toBeNull()

@@ -8,7 +8,7 @@ import { registerGenerations } from './store-contract/generations.ts'
 import { registerInvalidation } from './store-contract/invalidation.ts'
 import { registerPositions } from './store-contract/positions.ts'
 
-export { stampAt, type StoreFixture } from './store-contract/fixture.ts'
+export { raise, stampAt, type StoreFixture } from './store-contract/fixture.ts'
 
 /** Registers the laws that every store and fence writer keeps; run it on each adapter. */
 export function registerStoreContract(name: string, create: () => Promise<StoreFixture>): void {

@@ -1,11 +1,9 @@
 import { LockstepError } from '@lockstep/runtime'
 import type { EventLog } from '@lockstep/runtime'
-import type { Fence, FenceWriter } from '../ports.ts'
+import type { FenceWriter } from '../ports.ts'
 
 /** Where a process can die, by the effect that has, or has not, taken place. */
 export const CRASH_POINTS = [
-  'before applyFences',
-  'after applyFences',
   'before advance',
   'after advance',
   'before open',
@@ -61,10 +59,7 @@ export class FailNext implements FaultPlan {
   }
 }
 
-/**
- * Wraps a writer so that each call passes a point before and after it took effect. What `advance` raises in one step is
- * taken apart, as a writer over several nodes has to: it can die between the fences and the rest.
- */
+/** Wraps a writer so that each call passes a point before and after it took effect. */
 export function faultyWriter(inner: FenceWriter, plan: FaultPlan): FenceWriter {
   const around = async <T>(name: string, call: () => Promise<T>): Promise<T> => {
     plan.pass(`before ${name}`)
@@ -72,14 +67,8 @@ export function faultyWriter(inner: FenceWriter, plan: FaultPlan): FenceWriter {
     plan.pass(`after ${name}`)
     return result
   }
-  const applyFences = (fences: readonly Fence[]): Promise<void> =>
-    around('applyFences', () => inner.applyFences(fences))
   return {
-    applyFences,
-    advance: async (batch) => {
-      if (batch.plain?.length) await applyFences(batch.plain)
-      return around('advance', () => inner.advance({ ...batch, plain: [] }))
-    },
+    advance: (batch) => around('advance', () => inner.advance(batch)),
     open: (flush) => around('open', () => inner.open(flush)),
     redisTimeUs: () => inner.redisTimeUs(),
   }

@@ -1,5 +1,5 @@
 import { epochStart, stampOf } from '@lockstep/schemas'
-import type { Clock, Tag } from '@lockstep/schemas'
+import type { Clock } from '@lockstep/schemas'
 import { describe, expect, test } from 'vitest'
 import type { AdvanceBatch, FenceWriter } from '../ports.ts'
 
@@ -49,6 +49,20 @@ export function registerFenceWriterContract(name: string, create: FenceWriterFac
       expect((await writer.advance(step(11n, 12n))).kind).toBe('applied')
     })
 
+    test('a repeated flush opens nothing and places no partition, but moves one that stands exactly at it', async () => {
+      const writer = await create()
+      const again = (generation: number, partition: number, next: bigint) =>
+        writer.open({ generation, partition, next, partitions: 2, isRepeated: true })
+      expect(await again(3, 0, 10n)).toEqual({ kind: 'absent' })
+      expect(await writer.advance(step(10n, 11n))).toEqual({ kind: 'absent' })
+      await writer.open({ generation: 3, partition: 0, next: 10n, partitions: 2 })
+      expect(await again(4, 0, 11n)).toEqual({ kind: 'absent' })
+      expect((await again(3, 1, 10n)).kind).toBe('joined')
+      expect(await writer.advance(step(10n, 11n, { partition: 1 }))).toEqual({ kind: 'unknown' })
+      expect((await again(3, 0, 11n)).kind).toBe('joined')
+      expect((await writer.advance(step(11n, 12n))).kind).toBe('applied')
+    })
+
     test('a newer generation forgets the positions of the older one', async () => {
       const writer = await opened()
       await writer.open({ generation: 4, partition: 1, next: 7n, partitions: 2 })
@@ -82,7 +96,6 @@ export function registerFenceWriterContract(name: string, create: FenceWriterFac
 
     test('fences of every kind travel in one step', async () => {
       const writer = await opened()
-      await writer.applyFences([{ tag: 'product:1' as Tag, stamp: stamp(3, 7) }])
       const reply = await writer.advance(
         step(10n, 11n, {
           fences: [

@@ -1,6 +1,6 @@
 import { EVERYTHING, ZERO_STAMP, classOf, epochStart, generationOf, isClassTag, maxStamp } from '@lockstep/schemas'
 import type { BusEntry, Stamp, Tag } from '@lockstep/schemas'
-import type { AdvanceBatch, AdvanceReply, Fence, FenceWriter, OpenReply, OpenRequest } from '../ports.ts'
+import type { AdvanceBatch, AdvanceReply, FenceWriter, OpenReply, OpenRequest } from '../ports.ts'
 
 interface WatermarkState {
   generation: number
@@ -35,19 +35,8 @@ export class MemoryFenceWriter implements FenceWriter {
     this.#nowUs = nowUs
   }
 
-  applyFences(fences: readonly Fence[]): Promise<void> {
-    for (const { tag, stamp } of fences) {
-      this.state.fences.set(tag, maxStamp(this.state.fences.get(tag) ?? ZERO_STAMP, stamp))
-    }
-    return Promise.resolve()
-  }
-
-  async advance(batch: AdvanceBatch): Promise<AdvanceReply> {
-    await this.applyFences(batch.plain ?? [])
-    return this.#advance(batch)
-  }
-
-  #advance(batch: AdvanceBatch): Promise<AdvanceReply> {
+  advance(batch: AdvanceBatch): Promise<AdvanceReply> {
+    raisePlain(this.state.fences, batch)
     const { w } = this.state
     if (w === null) return Promise.resolve({ kind: 'absent' })
     const stands = w.positions.get(batch.partition)
@@ -69,7 +58,7 @@ export class MemoryFenceWriter implements FenceWriter {
     return Promise.resolve({ kind: 'applied', busId, ...(isOutdated ? { outdatedBy: w.generation } : {}) })
   }
 
-  open({ generation, partition, next, partitions }: OpenRequest): Promise<OpenReply> {
+  open({ generation, partition, next, partitions, isRepeated = false }: OpenRequest): Promise<OpenReply> {
     const { w } = this.state
     const lastId = this.state.bus.at(-1)?.id ?? '0-0'
     if (w !== null && w.generation > generation) {
@@ -79,9 +68,10 @@ export class MemoryFenceWriter implements FenceWriter {
     if (w?.generation === generation) {
       // A flush that was sent twice must not carry a known position past records that were never applied.
       const stands = w.positions.get(partition)
-      if (stands === undefined || stands === next - 1n) w.positions.set(partition, next)
+      if (stands === undefined ? !isRepeated : stands === next - 1n) w.positions.set(partition, next)
       return Promise.resolve({ kind: 'joined', busId: lastId })
     }
+    if (isRepeated) return Promise.resolve({ kind: 'absent' })
     const start = epochStart(generation)
     const opened: WatermarkState = {
       generation,
@@ -148,6 +138,13 @@ function newestOf({ fences, watermark }: AdvanceBatch): Stamp {
 /** The least of texts of one length; '' while any of them is unknown. */
 function leastOf(texts: readonly string[]): string {
   return texts.reduce((least, text) => (text < least ? text : least), texts[0] ?? '')
+}
+
+function raisePlain(known: Map<Tag, Stamp>, { fences }: AdvanceBatch): void {
+  for (const [name, text] of fences) {
+    const tag = name as Tag
+    if (tag !== EVERYTHING && !isClassTag(tag)) known.set(tag, maxStamp(known.get(tag) ?? ZERO_STAMP, text as Stamp))
+  }
 }
 
 function raise(w: WatermarkState, tag: Tag, stamp: Stamp): void {

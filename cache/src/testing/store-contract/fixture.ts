@@ -1,4 +1,4 @@
-import { clockOf, stampOf, type Stamp, type Tag } from '@lockstep/schemas'
+import { clockOf, stampOf, type BusFence, type Stamp, type Tag } from '@lockstep/schemas'
 import type { AdvanceBatch, FenceWriter } from '../../fence-writer.ts'
 import type { CacheStore } from '../../store.ts'
 import { encodeValue } from '../../value-format.ts'
@@ -25,8 +25,11 @@ export const valueAt = (stamp: Stamp): string =>
 
 export type Given = () => StoreFixture
 
-export const invalidate = ({ writer }: StoreFixture, n: number): Promise<void> =>
-  writer.applyFences([{ tag: TAG, stamp: stampAt(n) }])
+/** Raises fences as the pipeline does, in a batch of a partition that nobody knows: it moves nothing else. */
+export async function raise({ writer }: StoreFixture, fences: readonly BusFence[]): Promise<void> {
+  await writer.advance({ partition: 99, from: 0n, to: 0n, fences })
+}
+export const invalidate = (fixture: StoreFixture, n: number): Promise<void> => raise(fixture, [[TAG, stampAt(n), 0]])
 export const leaseAt = ({ store }: StoreFixture, n: number, holder = `h${n}`) =>
   store.fills.lease({ key: TAG, holder, stamp: stampAt(n), leaseMs: 10_000 })
 export const fenceOf = async ({ store }: StoreFixture) => (await store.values.fences([TAG])).records[0]
@@ -44,5 +47,8 @@ export const step = (from: bigint, to: bigint, rest: Partial<AdvanceBatch> = {})
   fences: [],
   ...rest,
 })
-export const open = ({ writer }: StoreFixture, partition: number, next: bigint, generation = 1) =>
-  writer.open({ generation, partition, next, partitions: 2 })
+export async function open({ writer }: StoreFixture, partition: number, next: bigint, generation = 1) {
+  const reply = await writer.open({ generation, partition, next, partitions: 2 })
+  if (reply.kind === 'absent') throw new Error('only a repeated flush opens nothing')
+  return reply
+}

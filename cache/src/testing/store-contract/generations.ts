@@ -58,6 +58,20 @@ export function registerGenerations(given: Given): void {
     expect((await given().writer.advance(step(5n, 6n))).kind).toBe('applied')
   })
 
+  test('a repeated flush begins nothing and places nothing, and moves a partition that stands exactly at it', async () => {
+    const { writer } = given()
+    const again = (generation: number, partition: number, next: bigint) =>
+      writer.open({ generation, partition, next, partitions: 2, isRepeated: true })
+    expect(await again(1, 0, 3n)).toEqual({ kind: 'absent' })
+    expect(await given().store.bus.attach()).toBeNull()
+    const { busId } = await open(given(), 0, 3n)
+    expect(await again(2, 0, 4n)).toEqual({ kind: 'absent' })
+    expect(await again(1, 1, 3n)).toEqual({ kind: 'joined', busId })
+    expect(await writer.advance(step(3n, 4n, { partition: 1 }))).toEqual({ kind: 'unknown' })
+    expect((await again(1, 0, 4n)).kind).toBe('joined')
+    expect((await writer.advance(step(4n, 5n))).kind).toBe('applied')
+  })
+
   test('a flush met again moves a partition only from exactly before it', async () => {
     await open(given(), 0, 3n)
     expect((await open(given(), 0, 9n)).kind).toBe('joined')

@@ -1,4 +1,4 @@
-import type { Tag } from '@lockstep/schemas'
+import type { BusFence, Tag } from '@lockstep/schemas'
 import { expect, test } from 'vitest'
 import type { AdvanceBatch } from '../../fence-writer.ts'
 import { open, stampAt, step, TAG, type Given } from './fixture.ts'
@@ -37,20 +37,14 @@ export function registerPositions(given: Given): void {
     const { writer, store } = given()
     const tags = ['product:1', 'product:2'] as Tag[]
     const stampsOf = async () => (await store.values.fences(tags)).records.map((fence) => fence?.stamp)
-    const plain = (n: number) => tags.map((tag, index) => ({ tag, stamp: stampAt(n + index) }))
-    const classes = [['product:*', stampAt(3), 0]] as const
-    expect((await writer.advance(step(4n, 9n, { fences: classes, plain: plain(3) }))).kind).toBe('applied')
+    const plain = (n: number): BusFence[] => tags.map((tag, index) => [tag, stampAt(n + index), 0])
+    const fences: BusFence[] = [['product:*', stampAt(3), 0], ...plain(3)]
+    expect((await writer.advance(step(4n, 9n, { fences }))).kind).toBe('applied')
     expect(await stampsOf()).toEqual([stampAt(3), stampAt(4)])
-    expect((await writer.advance(step(4n, 9n, { plain: plain(5) }))).kind).toBe('stands')
+    expect((await writer.advance(step(4n, 9n, { fences: plain(5) }))).kind).toBe('stands')
     expect(await stampsOf()).toEqual([stampAt(5), stampAt(6)])
-    expect((await writer.advance(step(9n, 9n, { plain: plain(1) }))).kind).toBe('applied')
+    expect((await writer.advance(step(9n, 9n, { fences: plain(1) }))).kind).toBe('applied')
     expect(await stampsOf()).toEqual([stampAt(5), stampAt(6)])
-  })
-
-  test.each(['product:*', '*'])('%s does not travel as a plain fence', async (tag) => {
-    await open(given(), 0, 4n)
-    const refused = given().writer.advance(step(4n, 5n, { plain: [{ tag: tag as Tag, stamp: stampAt(1) }] }))
-    await expect(refused).rejects.toMatchObject({ code: 'LOCKSTEP_CACHE_CONFIG' })
   })
 
   test('an applied batch raises classes, everything and the greatest stamp, each by maximum', async () => {
