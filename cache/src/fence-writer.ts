@@ -47,11 +47,12 @@ export interface OpenRequest {
 
 /**
  * `opened`: this call began the generation and fenced `*`. `joined`: it had begun; a partition that was not in it now is.
- * `older`: `w` belongs to a newer generation; at most a position that stood exactly at the flush moved past it. `busId` is an entry at or behind the flush.
+ * `older`: `w` belongs to this newer generation; at most a position that stood exactly at the flush moved past it. `busId` is an entry at or behind the flush.
  * `absent`: a repeated flush found no `w`, or one of an older generation.
  */
 export type OpenReply =
-  | { readonly kind: 'opened' | 'joined' | 'older'; readonly busId: string }
+  | { readonly kind: 'opened' | 'joined'; readonly busId: string }
+  | { readonly kind: 'older'; readonly busId: string; readonly generation: number }
   | { readonly kind: 'absent' }
 
 /**

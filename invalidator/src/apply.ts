@@ -175,16 +175,16 @@ export class BatchRun {
     this.#deps.metrics.refused(verdict.kind)
     if (verdict.kind === 'absent') {
       memory.brokenAt = memory.unknownSinceUs = null
-      this.#need = { above: memory.newestGeneration, reason: 'redis-emptied', edge: false }
+      this.#need = this.#newer('redis-emptied', false)
     } else if (verdict.kind === 'broken') {
       memory.brokenAt = verdict.at
       if (verdict.isNew) this.#lose(verdict.at, 'log-gap')
-      this.#need ??= { above: memory.newestGeneration, reason: 'log-gap', edge: true }
+      this.#need ??= this.#newer('log-gap')
     } else if (memory.unknownSinceUs === null) {
       memory.unknownSinceUs = await this.#deps.writer.redisTimeUs()
     } else if (wasWrittenAfter(memory.unknownSinceUs, items)) {
       // This watermark was taken after `w` had begun its generation, so that generation's flush stood before it.
-      this.#need = { above: memory.newestGeneration, reason: 'flush-missed', edge: true }
+      this.#need = this.#newer('flush-missed')
     }
   }
 
@@ -211,10 +211,14 @@ export class BatchRun {
    * told the connector that the edge had missed nothing.
    */
   #lose(at: bigint, reason: 'log-gap' | 'unreadable-record'): void {
-    const { newestGeneration: newest } = this.memory
-    this.#need = { above: newest, reason, edge: true }
+    this.#need = this.#newer(reason)
     this.#deps.metrics.gap(reason)
-    this.#ledger.owe([this.#everything(newest, at)], NO_BUS_ENTRY, reason)
+    this.#ledger.owe([this.#everything(this.memory.newestGeneration, at)], NO_BUS_ENTRY, reason)
+  }
+
+  #newer(reason: GenerationNeed['reason'], edge = true): GenerationNeed {
+    const { newestGeneration, heldGeneration } = this.memory
+    return { above: Math.max(newestGeneration, heldGeneration), reason, edge }
   }
 
   async #open(step: OpenStep): Promise<Outcome> {
@@ -226,10 +230,13 @@ export class BatchRun {
     const isRepeated = !isNewer && offset > memory.newestSince
     const reply = await this.#deps.writer.open({ generation, partition, next: offset + 1n, partitions, isRepeated })
     const busId = reply.kind === 'absent' ? NO_BUS_ENTRY : reply.busId
+    if (reply.kind === 'older') memory.heldGeneration = reply.generation
     if (reply.kind === 'absent') await this.#refuse(reply, [])
     else if (reply.kind === 'opened' || isNewer) {
       memory.position = reply.kind === 'older' ? null : offset + 1n
-      memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
+      memory.brokenAt = memory.unknownSinceUs = null
+      // Only who begins a generation is surely placed behind its flush.
+      if (reply.kind === 'opened') memory.rewoundTo = null
       this.#need = null
     }
     this.#meet({ generation, offset })

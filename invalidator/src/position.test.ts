@@ -28,6 +28,11 @@ describe('invalidator/position', () => {
     expect(verdict).toEqual({ kind: 'broken', at: 5n, isNew: true })
   })
 
+  test('records are lost that a rewind brought back and that moved nothing', () => {
+    const verdict = judge({ kind: 'stands', offset: 9n }, step, { ...memory, rewoundTo: 9n })
+    expect(verdict).toEqual({ kind: 'broken', at: 9n, isNew: true })
+  })
+
   test('a known hole is not found anew', () => {
     const known = { ...memory, brokenAt: 5n }
     expect(judge({ kind: 'stands', offset: 5n }, step, known)).toEqual({ kind: 'broken', at: 5n, isNew: false })

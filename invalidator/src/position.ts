@@ -11,6 +11,8 @@ export interface PartitionMemory {
   newestSince: bigint
   /** Where `w` stands before records that are lost, while the generation that covers them has not been met. */
   brokenAt: bigint | null
+  /** Generation of `w` where it was newer than a flush in this partition's records. */
+  heldGeneration: number
   /** Where the log was last rewound to: the next records tell whether it still had them. */
   rewoundTo: bigint | null
   /** Redis time (µs) at which `w` was first found without this partition. */
@@ -26,6 +28,7 @@ export function createPartitionMemory(): PartitionMemory {
   return {
     newestGeneration: 0,
     newestSince: 0n,
+    heldGeneration: 0,
     brokenAt: null,
     rewoundTo: null,
     unknownSinceUs: null,
@@ -64,7 +67,8 @@ export function judge(reply: AdvanceReply, step: StepContext, memory: Readonly<P
   const at = reply.offset
   if (at >= step.from) return { kind: 'behind', below: at }
   if (memory.brokenAt === at) return { kind: 'broken', at, isNew: false }
-  const wasAskedFor = step.firstOffset <= at || memory.rewoundTo === at
-  if (wasAskedFor && !step.holdsRecordFrom(at)) return { kind: 'broken', at, isNew: true }
+  // What was rewound to and did not move `w` would not the next time either, whatever is there.
+  if (memory.rewoundTo === at) return { kind: 'broken', at, isNew: true }
+  if (step.firstOffset <= at && !step.holdsRecordFrom(at)) return { kind: 'broken', at, isNew: true }
   return { kind: 'rewind', to: at }
 }

@@ -171,6 +171,25 @@ describe('invalidator: a Redis that forgets', () => {
 describe('invalidator: a connector whose generation is behind that of Redis', () => {
   const echoNow = (): string => String(Math.round(rig.clock.nowMs() * 1000))
 
+  test('a hole asks for a generation above that of Redis, not above those of the log', async () => {
+    rig = await Rig.create()
+    await rig.writer.open({ generation: 9, partition: 0, next: 0n, partitions: 1 })
+    await rig.start()
+    await rig.send(0, flush(1), Buffer.from('unreadable'))
+    await rig.until(() => rig.requests.length === 1)
+    expect(rig.requests[0]).toMatchObject({ above: 9, reason: 'unreadable-record' })
+  })
+
+  test('changes between two flushes that are older than Redis are not rewound to for ever', async () => {
+    rig = await Rig.create()
+    await rig.writer.open({ generation: 9, partition: 0, next: 0n, partitions: 1 })
+    await rig.send(0, flush(1), productChange(1, stampAt(1, 5)), flush(2), productChange(2, stampAt(2, 6)))
+    await rig.start()
+    await rig.until(() => rig.requests.length === 1)
+    expect(rig.requests[0]).toMatchObject({ above: 9, reason: 'log-gap' })
+    expect(rig.purgedTags).toEqual(expect.arrayContaining(['product:1', 'product:2', '*']))
+  })
+
   test.each([
     ['a log that goes on', 0n],
     ['a log that began again', 40n],

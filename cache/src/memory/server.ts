@@ -106,7 +106,7 @@ export class MemoryServer {
     const field = `p:${flush.partition}`
     if (known > flush.generation) {
       if (this.#w.get(field) === `${flush.next - 1n}`) this.#w.set(field, `${flush.next}`)
-      return { kind: 'older', busId: this.#w.get('id') ?? '' }
+      return { kind: 'older', busId: this.#w.get('id') ?? '', generation: known }
     }
     const isNew = known < flush.generation
     if (isNew && flush.isRepeated === true) return { kind: 'absent' }

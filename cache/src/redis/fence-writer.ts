@@ -80,8 +80,9 @@ class RedisFenceWriter implements FenceWriter {
       isRepeated ? 1 : 0,
     ]
     const reply = await runOne(this.#redis, call(OPEN, [this.#keys.watermark, this.#keys.bus], args))
-    const [kind, busId = ''] = reply as [OpenReply['kind'], string?]
-    return kind === 'absent' ? { kind } : { kind, busId }
+    const [kind, busId = '', newer = 0] = reply as [OpenReply['kind'], string?, number?]
+    if (kind === 'absent') return { kind }
+    return kind === 'older' ? { kind, busId, generation: newer } : { kind, busId }
   }
 
   async redisTimeUs(): Promise<bigint> {

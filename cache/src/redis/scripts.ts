@@ -205,7 +205,7 @@ local field = 'p:' .. ARGV[2]
 if generation > asked then
   local stands = redis.call('HGET', w, field)
   if stands and tonumber(stands) == tonumber(ARGV[3]) - 1 then redis.call('HSET', w, field, ARGV[3]) end
-  return {'older', redis.call('HGET', w, 'id')}
+  return {'older', redis.call('HGET', w, 'id'), generation}
 end
 local kind, last = 'joined', ''
 if generation < asked then

@@ -63,7 +63,7 @@ export class MemoryFenceWriter implements FenceWriter {
     const lastId = this.state.bus.at(-1)?.id ?? '0-0'
     if (w !== null && w.generation > generation) {
       if (w.positions.get(partition) === next - 1n) w.positions.set(partition, next)
-      return Promise.resolve({ kind: 'older', busId: lastId })
+      return Promise.resolve({ kind: 'older', busId: lastId, generation: w.generation })
     }
     if (w?.generation === generation) {
       // A flush that was sent twice must not carry a known position past records that were never applied.

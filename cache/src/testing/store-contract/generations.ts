@@ -32,7 +32,7 @@ export function registerGenerations(given: Given): void {
   test('an older generation changes nothing', async () => {
     const { busId } = await open(given(), 0, 1n, 2)
     const before = await given().store.bus.attach()
-    expect(await open(given(), 0, 9n, 1)).toEqual({ kind: 'older', busId })
+    expect(await open(given(), 0, 9n, 1)).toEqual({ kind: 'older', busId, generation: 2 })
     expect(await given().store.bus.attach()).toEqual(before)
   })
 
