@@ -107,7 +107,7 @@ export class BatchRun {
         from = verdict.to
         continue
       }
-      if (verdict.kind !== 'behind') return this.#conclude(verdict, { step, to, effects })
+      if (verdict.kind !== 'behind') return this.#conclude(verdict, { step, from, to, effects })
       from = verdict.below
       to = from > to ? from : to
     }
@@ -145,14 +145,15 @@ export class BatchRun {
 
   async #conclude(
     verdict: Exclude<Verdict, { kind: 'behind' }>,
-    done: { readonly step: ApplyStep; readonly to: bigint; readonly effects: readonly Effect[] },
+    done: { readonly step: ApplyStep; readonly from: bigint; readonly to: bigint; readonly effects: readonly Effect[] },
   ): Promise<Outcome> {
     const { memory } = this
-    const { step, to, effects } = done
+    const { step, from, to, effects } = done
     if (verdict.kind === 'rewind') return this.#rewind(verdict.to)
     if (verdict.kind === 'applied') {
       memory.position = to
-      memory.brokenAt = memory.rewoundTo = memory.unknownSinceUs = null
+      memory.brokenAt = memory.unknownSinceUs = null
+      if (to > from) memory.rewoundTo = null
       this.#ledger.owe(effects, verdict.busId, 'change')
       this.#deps.metrics.applied(step.items, this.#batch.partition)
       await this.#noteOutdated(verdict.outdatedBy, step.items)

@@ -154,6 +154,24 @@ describe('invalidator: a Redis that forgets', () => {
     await rig.until(() => rig.writer.state.w?.generation === 2)
   })
 
+  test('a change that two flushes sent again enclose is not rewound to for ever', async () => {
+    rig = await Rig.create()
+    const older = productChange(2, stampAt(1, 6))
+    await rig.send(
+      0,
+      flush(2),
+      productChange(1, stampAt(2, 5)),
+      flush(2),
+      older,
+      flush(2),
+      productChange(1, stampAt(2, 7)),
+    )
+    await rig.start()
+    await rig.until(() => rig.requests.length === 1)
+    expect(rig.requests[0]).toMatchObject({ above: 2, reason: 'log-gap' })
+    expect(rig.purgedTags).toEqual(expect.arrayContaining(['product:1', 'product:2', '*']))
+  })
+
   test('records that were redelivered after they were applied are applied and purged again, and move nothing back', async () => {
     rig = await Rig.create()
     await rig.writer.open({ generation: 1, partition: 0, next: 40n, partitions: 1 })
