@@ -1,6 +1,3 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import manifest from '../package.json' with { type: 'json' }
 import { atLeast, atMost, median, onRig, plain, round, runParts, type Bench, type Figure, type Part } from './bench.ts'
 import { measureHeap } from './cache/heap.ts'
@@ -8,11 +5,9 @@ import { measureL1 } from './cache/l1.ts'
 import { measureL2 } from './cache/l2.ts'
 import { KEYS, openCacheRig, ratioOf, type CacheRig } from './cache/rig.ts'
 import { measureStampede } from './cache/stampede.ts'
-import type { ZipfResults } from './cache/zipf.ts'
+import { measureZipf, type ZipfResults } from './cache/zipf.ts'
 
-const ZIPF_PROCESS = fileURLToPath(new URL('cache/zipf-process.ts', import.meta.url))
-/** What V8 makes of the same code differs by 6 % from one process to the next. */
-const ZIPF_PROCESSES = 5
+const SMALL_L1 = KEYS / 10
 
 function medians(layer: string, results: Map<string, number[]>, unit: string, digits = 0): Figure[] {
   return [...results].map(([name, values]) => plain(`${layer}: ${name}`, round(median(values), digits), unit))
@@ -33,19 +28,10 @@ async function l2(rig: CacheRig): Promise<readonly Figure[]> {
   return [...medians('L2', results, 'ops/s'), atLeast('l2HitRatio', round(ratio, 2), 'x', 0.9)]
 }
 
-async function zipfOf(maxEntries: number): Promise<ZipfResults> {
-  const child = fork(ZIPF_PROCESS, [String(maxEntries)], { serialization: 'advanced' })
-  const [results] = (await once(child, 'message')) as [ZipfResults]
-  return results
-}
-
-async function zipf(): Promise<readonly Figure[]> {
+async function zipf(rig: CacheRig): Promise<readonly Figure[]> {
+  const all = await measureZipf(rig, KEYS)
+  const tenth = await measureZipf(rig, SMALL_L1)
   const ratio = ({ opsPerSecond }: ZipfResults): number => round(ratioOf(opsPerSecond, 'lockstep', 'layered-loader'), 2)
-  const runs: ZipfResults[] = []
-  for (let run = 0; run < ZIPF_PROCESSES; run++) runs.push(await zipfOf(KEYS))
-  const all = runs.toSorted((a, b) => ratio(a) - ratio(b))[ZIPF_PROCESSES >> 1]
-  if (!all) throw new Error('nothing was measured')
-  const tenth = await zipfOf(KEYS / 10)
   return [
     ...medians('Zipf', all.opsPerSecond, 'ops/s'),
     ...medians('Zipf, stale reads', all.stalePercent, '%', 2),
@@ -83,5 +69,5 @@ const on = (measure: (rig: CacheRig) => Promise<readonly Figure[]>): Part => onR
 /** The cache library beside its peers, all validity checks on. */
 export const cacheBench: Bench = {
   versions: manifest.devDependencies,
-  run: () => runParts({ heap: on(heap), l1: on(l1), l2: on(l2), zipf, stampede: on(stampede) }),
+  run: () => runParts({ heap: on(heap), l1: on(l1), l2: on(l2), zipf: on(zipf), stampede: on(stampede) }),
 }
