@@ -39,8 +39,9 @@ export interface OpenRequest {
   readonly next: bigint
   readonly partitions: number
   /**
-   * Records of its generation, or of a newer one, precede it in the partition. It covers none of them, so it begins nothing
-   * and places nothing; it only moves a position that stands exactly at it, as a record does.
+   * The caller has met its generation, or a newer one, before it in the partition. What lies between is not covered, so it
+   * begins nothing and places nothing; within its generation it moves a position that stands exactly at it, as a record
+   * does. A caller that begins in between cannot know: the connector sends nothing of a generation between two sendings of its flush.
    */
   readonly isRepeated?: boolean | undefined
 }
@@ -83,5 +84,5 @@ export const FENCES_PER_ADVANCE = 64
 /** Default least life of a fence, ms: the longest lease and half as much again for a slow script. */
 export const DEFAULT_SHORT_FENCE_MS = 30_000
 
-/** Bus entries kept, approximately: about ten minutes at one batch per 50 ms; a tail that is further behind flushes anyway. */
+/** Bus entries kept, approximately: about ten minutes at one batch per 50 ms, 5 s of a backlog at full speed; a tail that is further behind flushes anyway. */
 export const BUS_MAX_ENTRIES = 12_000

@@ -78,10 +78,11 @@ export class BatchRun {
   /** Applies the batch once. @throws whatever Redis or the log threw; the batch is then to be run again. */
   async run(): Promise<Outcome> {
     const { items, firstOffset, nextOffset } = this.#batch
+    const { newestGeneration: newest } = this.memory
     const [first] = items
     // A log that answers with older offsets began anew, and what its predecessor held is lost.
     if (first !== undefined && first.offset < firstOffset) this.#lose(first.offset, 'log-gap')
-    for (const step of planSteps(items, { first: firstOffset, next: nextOffset })) {
+    for (const step of planSteps(items, { first: firstOffset, next: nextOffset, newest })) {
       const outcome = step.kind === 'open' ? await this.#open(step) : await this.#apply(step)
       if (outcome.kind === 'rewind') return outcome
     }
@@ -241,7 +242,7 @@ export class BatchRun {
       this.#need = null
     }
     this.#meet({ generation, offset })
-    this.#ledger.owe(this.#covered.splice(0), busId, 'change')
+    if (isNewer) this.#ledger.owe(this.#covered.splice(0), busId, 'change')
     // The partition that opened purges at once. Should it crash before, its repetition only joins, so partition 0
     // always purges as well: at least once, and never once per partition.
     if (flush.edge && (reply.kind === 'opened' || partition === 0)) {

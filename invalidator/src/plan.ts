@@ -27,19 +27,26 @@ export interface OpenStep {
   readonly offset: bigint
 }
 
+/** What the log was asked for, and the newest generation met before. */
+export interface BatchRange {
+  readonly first: bigint
+  readonly next: bigint
+  readonly newest: number
+}
+
 export type Step = ApplyStep | OpenStep
 
 /**
  * Cuts a batch into steps: at flushes, behind unreadable records, where offsets jump, so that `w` itself refuses
  * to pass a hole, and where the tags are enough for one call. One record's tags are never divided.
  */
-export function planSteps(items: readonly Item[], range: { first: bigint; next: bigint }): Step[] {
+export function planSteps(items: readonly Item[], range: BatchRange): Step[] {
   const steps: Step[] = []
   // A log that skipped records it does not keep moves on without any: the step is empty, its range is not.
   let from = items[0]?.offset ?? range.first
   let run: Item[] = []
   let tags = new Set<Tag>()
-  const flushes = items.filter((item) => item.kind === 'flush')
+  const flushes = beginnings(items, range.newest)
   const close = (to: bigint, endsUnreadable = false): void => {
     const covered = !endsUnreadable && isCovered(run, flushes)
     if (to > from || endsUnreadable) {
@@ -74,17 +81,19 @@ export function planSteps(items: readonly Item[], range: { first: bigint; next: 
   return steps
 }
 
-function isCovered(run: readonly Item[], flushes: readonly Item[]): boolean {
-  const last = run.at(-1)
-  if (last === undefined) return false
-  // A flush is sent again when its first sending may have failed: only a strictly newer one covers what precedes it.
-  const newest = newestGeneration(run)
-  return flushes.some((item) => item.kind === 'flush' && item.offset > last.offset && item.generation > newest)
+/** The flushes that are newer than everything before them. One that is sent again covers nothing. */
+function beginnings(items: readonly Item[], newest: number): Item[] {
+  return items.filter((item) => {
+    if (item.kind === 'unreadable' || item.generation <= newest) return false
+    newest = item.generation
+    return item.kind === 'flush'
+  })
 }
 
-/** The newest generation that any of these records names; 0 when none does. */
-function newestGeneration(items: readonly Item[]): number {
-  return items.reduce((newest, item) => (item.kind === 'unreadable' ? newest : Math.max(newest, item.generation)), 0)
+/** What precedes a flush that is newer than everything before it, is older than that flush. */
+function isCovered(run: readonly Item[], flushes: readonly Item[]): boolean {
+  const last = run.at(-1)
+  return last !== undefined && flushes.some(({ offset }) => offset > last.offset)
 }
 
 /** The last watermark among the items: it holds for all of them, since later changes only add to what it promises. */

@@ -191,7 +191,8 @@ return {'applied', id, isOutdated and redis.call('HGET', w, 'g') or ''}
 `)
 
 /**
- * KEYS w, bus; ARGV generation, partition, next, partitions, nonce, start of the epoch, longest bus, 1 for a repeated flush.
+ * KEYS w, bus; ARGV generation, partition, next, partitions, nonce, start of the epoch, longest bus, 1 for a repeated flush,
+ * which is answered 'absent' where it would begin.
  * A partition that is already in this generation keeps its position unless it stands exactly at the flush: records
  * between the two have not been applied, and no fence of `*` covers them a second time. An older flush is a record
  * like any other.
