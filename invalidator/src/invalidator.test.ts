@@ -41,7 +41,7 @@ describe('invalidator: the common path', () => {
     expect(rig.writer.fenceOf(product(77))).toBe(stampAt(1, 5))
   })
 
-  test('a batch of many tags reaches Redis in calls of at most 64', async () => {
+  test('a batch of many tags reaches Redis in calls of at most 192', async () => {
     await opened()
     const sizes: number[] = []
     const { writer } = rig
@@ -63,7 +63,7 @@ describe('invalidator: the common path', () => {
     await rig.send(0, ...moved)
     await rig.start({ writer: counting })
     await rig.until(() => rig.purges.length === 499 * 3)
-    expect(Math.max(...sizes)).toBe(63)
+    expect(Math.max(...sizes)).toBe(192)
     expect(sizes.reduce((a, b) => a + b)).toBe(499 * 3)
   })
 

@@ -1,3 +1,4 @@
+import { FENCES_PER_ADVANCE } from '@lockstep/cache'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ZERO_LSN } from '@lockstep/schemas'
@@ -38,7 +39,9 @@ describe('invalidator/plan', () => {
   })
 
   test('a step ends before the record whose tags would be too many, and one record is never divided', () => {
-    const changes = [60, 4, 1, 200, 1].map((count, index) => change(BigInt(index), count))
+    const changes = [FENCES_PER_ADVANCE - 4, 4, 1, 2 * FENCES_PER_ADVANCE, 1].map((count, index) =>
+      change(BigInt(index), count),
+    )
     const steps = planSteps(changes, { first: 0n, next: 6n, newest: 0 })
     expect(steps.map((step) => step.kind === 'apply' && [step.from, step.to])).toEqual([
       [0n, 2n],
