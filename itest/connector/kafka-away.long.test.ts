@@ -78,6 +78,10 @@ async function law(major: (typeof MAJORS)[number], files: Files) {
   await connector.start().says('"started"')
   const writer = new ItemWriter(await connect(postgres.url), createRandom(SEED), { first: 0, count: 100 })
   const writing = writer.run(20)
+  stops.push(() => {
+    writer.stop()
+    return writing
+  })
   await waitFor(() => writer.committed.length > 100, SETTLE_MS)
   const sender = await senderOf(client, 'lockstep')
   const plain = await plainStream(postgres.url, 'plain', () => undefined)

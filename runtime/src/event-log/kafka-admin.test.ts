@@ -1,5 +1,6 @@
+import type { Admin } from 'kafkajs'
 import { describe, expect, test } from 'vitest'
-import { compareTopics } from './kafka-admin.ts'
+import { compareTopics, KafkaAdmin } from './kafka-admin.ts'
 
 /** Answers one list of topics after the other, then the last one for good. */
 function brokerThatKnows(...answers: readonly Readonly<Record<string, number>>[]) {
@@ -42,5 +43,20 @@ describe('runtime/kafka-admin', () => {
       message: expect.stringContaining('a has 3 partitions, required are 4'),
     })
     expect(broker.asked()).toBe(1)
+  })
+
+  test('a broker that refuses to tell its topics is asked again, by a new admin', async () => {
+    const knowing = brokerThatKnows({ a: 4 })
+    let opened = 0
+    const connect = () => {
+      opened += 1
+      // What kafkajs does where no broker answered its question.
+      const refused = () => Promise.reject(new TypeError(`Cannot read properties of null (reading 'topicMetadata')`))
+      const fetchTopicMetadata = opened === 1 ? refused : knowing.fetchTopicMetadata
+      return Promise.resolve({ fetchTopicMetadata, disconnect: () => Promise.resolve() } as unknown as Admin)
+    }
+    const admin = new KafkaAdmin({ brokers: ['a:1'], namespace: 'n', clientId: 'c' }, connect)
+    expect(await admin.partitionCount('a')).toBe(4)
+    expect(opened).toBe(2)
   })
 })

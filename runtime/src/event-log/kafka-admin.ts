@@ -20,10 +20,12 @@ export interface PartitionBounds {
 /** Answers questions about topics and groups over one connection, renewed after any error. */
 export class KafkaAdmin {
   readonly #connection: KafkaConnection
+  readonly #connect: (connection: KafkaConnection) => Promise<Admin>
   #admin: Promise<Admin> | undefined
 
-  constructor(connection: KafkaConnection) {
+  constructor(connection: KafkaConnection, connect = connectAdmin) {
     this.#connection = connection
+    this.#connect = connect
   }
 
   /** @throws LOCKSTEP_LOG_TOPIC when the topic is missing. */
@@ -64,7 +66,7 @@ export class KafkaAdmin {
 
   // An admin that once asked for a topic that was deleted fails for seconds, so no admin outlives an error.
   async #askOnce<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
-    this.#admin ??= connectAdmin(this.#connection)
+    this.#admin ??= this.#connect(this.#connection)
     try {
       return await answerOf(this.#connection, this.#admin.then(question))
     } catch (error) {
@@ -86,8 +88,20 @@ async function connectAdmin(connection: KafkaConnection): Promise<Admin> {
   return admin
 }
 
+// Brokers that refuse, because a leader is still to be elected, are passed over inside kafkajs 2.2.4; with none left it reads
+// the answer of null.
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    const unanswered = new Error('no broker describes the cluster, a leader may be missing', { cause: error })
+    throw Object.assign(unanswered, { retriable: true })
+  }
+}
+
 async function partitionCounts(admin: Pick<Admin, 'fetchTopicMetadata'>): Promise<Map<string, number>> {
-  const { topics } = await admin.fetchTopicMetadata()
+  const { topics } = await answered(admin.fetchTopicMetadata())
   return new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
 }
 
@@ -138,7 +152,7 @@ async function createMissing(admin: Admin, wanted: readonly (readonly [string, n
   const counts = await partitionCounts(admin)
   const missing = wanted.filter(([topic]) => !counts.has(topic))
   if (missing.length === 0) return
-  const { brokers } = await admin.describeCluster()
+  const { brokers } = await answered(admin.describeCluster())
   const replicationFactor = Math.min(MAX_REPLICATION, brokers.length)
   const minInSync = replicationFactor === 1 ? 1 : 2
   await admin.createTopics({
