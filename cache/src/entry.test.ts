@@ -11,6 +11,16 @@ afterEach(() => world.end())
 
 const start = (definition: Partial<EntryDefinition<string, Row>> = {}, options = {}): Promise<Process> =>
   world.process({ maxStalenessMs: 60_000, ...options }, { ttlMs: 1_000, ...definition })
+/** A loader that answers its runs in order, but for the second, which waits to be told. */
+function secondHeld() {
+  const renewal = Promise.withResolvers<Row>()
+  let runs = 0
+  const load = (id: string): Promise<Row> => {
+    runs += 1
+    return runs === 2 ? renewal.promise : Promise.resolve({ id, version: runs })
+  }
+  return { load, renewal }
+}
 const layerOf = async (process: Process, id = '1') => (await process.products.read(id)).layer
 
 describe('cache/entry: grace', () => {
@@ -74,12 +84,7 @@ describe('cache/entry: grace', () => {
   })
 
   test('a renewal that fails when another value has come leaves that one alone', async () => {
-    const renewal = Promise.withResolvers<Row>()
-    let attempts = 0
-    const load = (id: string): Promise<Row> => {
-      attempts += 1
-      return attempts === 2 ? renewal.promise : Promise.resolve({ id, version: attempts })
-    }
+    const { load, renewal } = secondHeld()
     const process = await start({ graceMs: 60_000, load })
     await process.products.read('1')
     await world.beat(1_100)
@@ -93,12 +98,7 @@ describe('cache/entry: grace', () => {
   })
 
   test('who waits for a renewal that began before a fence does not get what it brings', async () => {
-    const renewal = Promise.withResolvers<Row>()
-    let attempts = 0
-    const load = (id: string): Promise<Row> => {
-      attempts += 1
-      return attempts === 2 ? renewal.promise : Promise.resolve({ id, version: attempts })
-    }
+    const { load, renewal } = secondHeld()
     const process = await start({ graceMs: 60_000, softTimeoutMs: 2_000, load })
     await process.products.read('1')
     await world.beat(1_100)

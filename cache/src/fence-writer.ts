@@ -21,8 +21,8 @@ export interface AdvanceBatch {
 }
 
 /**
- * `applied`: everything took effect as bus entry `busId`. The others raised the fences of plain tags and changed nothing else: `absent` = Redis holds no `w`, a new
- * generation is needed; `unknown` = this partition's flush was not opened yet; `stands` = go on from `offset` instead.
+ * `applied`: everything took effect as bus entry `busId`. The others raised the fences of plain tags and changed nothing
+ * else: `absent` = Redis holds no `w`, a new generation is needed; `unknown` = this partition's flush was not opened yet; `stands` = go on from `offset` instead.
  * `outdatedBy`: the newest stamp of the batch is of an older generation than this one, which `w` holds. Its fences cover
  * nothing that was filled since, and its watermark was passed over.
  */
@@ -48,8 +48,8 @@ export interface OpenRequest {
 
 /**
  * `opened`: this call began the generation and fenced `*`. `joined`: it had begun; a partition that was not in it now is.
- * `older`: `w` belongs to this newer generation; at most a position that stood exactly at the flush moved past it. `busId` is an entry at or behind the flush.
- * `absent`: a repeated flush found no `w`, or one of an older generation.
+ * `older`: `w` belongs to this newer generation; at most a position that stood exactly at the flush moved past it.
+ * `busId` is an entry at or behind the flush. `absent`: a repeated flush found no `w`, or one of an older generation.
  */
 export type OpenReply =
   | { readonly kind: 'opened' | 'joined'; readonly busId: string }
@@ -87,5 +87,8 @@ export const FENCES_PER_ADVANCE = 192
 /** Default least life of a fence, ms: the longest lease and half as much again for a slow script. */
 export const DEFAULT_SHORT_FENCE_MS = 30_000
 
-/** Bus entries kept, approximately: about ten minutes at one batch per 50 ms, 15 s of a backlog at full speed; a tail that is further behind flushes anyway. */
+/**
+ * Bus entries kept, approximately: about ten minutes at one batch per 50 ms, 15 s of a backlog at full speed; a tail that is
+ * further behind flushes anyway.
+ */
 export const BUS_MAX_ENTRIES = 12_000

@@ -16,7 +16,8 @@ const PLAIN_ACTS = [
   // More changes than go in one call.
   'burst',
   'garbage',
-  // A flush that was sent before, to one partition: the connector sends nothing else between two sendings. A change of the generation before, and a connector that begins again below all it had.
+  // A flush that was sent before, to one partition: the connector sends nothing else between two sendings. A change of the
+  // generation before, and a connector that begins again below all it had.
   'resend',
   'outdated',
   'amnesia',

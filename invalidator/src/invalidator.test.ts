@@ -1,8 +1,7 @@
 import { epochStart, parseTag } from '@lockstep/schemas'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { FenceWriter } from './ports.ts'
 import { NO_BUS_ENTRY } from './purge-ledger.ts'
-import { FailNext } from './testing/faulty.ts'
+import { FailNext, withAdvance } from './testing/faulty.ts'
 import { Rig, flush, productChange, stampAt, watermark } from './testing/rig.ts'
 
 const product = (id: number) => parseTag(`product:${id}`)
@@ -45,14 +44,10 @@ describe('invalidator: the common path', () => {
     await opened()
     const sizes: number[] = []
     const { writer } = rig
-    const counting: FenceWriter = {
-      advance: (batch) => {
-        sizes.push(batch.fences.length)
-        return writer.advance(batch)
-      },
-      open: (begin) => writer.open(begin),
-      redisTimeUs: () => writer.redisTimeUs(),
-    }
+    const counting = withAdvance(writer, (batch) => {
+      sizes.push(batch.fences.length)
+      return writer.advance(batch)
+    })
     // 500 records are one batch of the memory log; three tags of its own each.
     const moved = Array.from({ length: 499 }, (_, id) =>
       productChange(id, stampAt(1, 5), {

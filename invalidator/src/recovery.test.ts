@@ -2,9 +2,8 @@ import { FENCES_PER_ADVANCE } from '@lockstep/cache'
 import { epochStart, parseTag } from '@lockstep/schemas'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { UnsafeInvalidatorOptions } from './invalidator.ts'
-import type { FenceWriter } from './ports.ts'
 import { NO_BUS_ENTRY } from './purge-ledger.ts'
-import { FailNext } from './testing/faulty.ts'
+import { FailNext, withAdvance } from './testing/faulty.ts'
 import type { FenceState } from './testing/memory-fence-writer.ts'
 import { Rig, flush, productChange, stampAt, watermark } from './testing/rig.ts'
 
@@ -76,20 +75,16 @@ describe('invalidator: a Redis that forgets', () => {
     const { writer } = rig
     const seen: FenceState[] = []
     let hasForgotten = false
-    const forgetful: FenceWriter = {
-      open: (begin) => writer.open(begin),
-      redisTimeUs: () => writer.redisTimeUs(),
-      advance: async (batch) => {
-        const [afterFirst] = seen
-        if (batch.from === 3n && afterFirst !== undefined && !hasForgotten) {
-          hasForgotten = true
-          writer.restore(afterFirst)
-        }
-        const reply = await writer.advance(batch)
-        seen.push(writer.snapshot())
-        return reply
-      },
-    }
+    const forgetful = withAdvance(writer, async (batch) => {
+      const [afterFirst] = seen
+      if (batch.from === 3n && afterFirst !== undefined && !hasForgotten) {
+        hasForgotten = true
+        writer.restore(afterFirst)
+      }
+      const reply = await writer.advance(batch)
+      seen.push(writer.snapshot())
+      return reply
+    })
     // The flush in the middle makes two steps of one batch.
     await rig.send(0, flush(1), productChange(1, stampAt(1, 5)), flush(1), productChange(2, stampAt(1, 6)))
     await rig.start({ writer: forgetful })
@@ -105,17 +100,13 @@ describe('invalidator: a Redis that forgets', () => {
       rig = await Rig.create()
       const { writer } = rig
       let before: FenceState | null = null
-      const forgetful: FenceWriter = {
-        open: (begin) => writer.open(begin),
-        redisTimeUs: () => writer.redisTimeUs(),
-        advance: async (batch) => {
-          const isFirst = before === null
-          before ??= writer.snapshot()
-          const reply = await writer.advance(batch)
-          if (isFirst) writer.restore(before)
-          return reply
-        },
-      }
+      const forgetful = withAdvance(writer, async (batch) => {
+        const isFirst = before === null
+        before ??= writer.snapshot()
+        const reply = await writer.advance(batch)
+        if (isFirst) writer.restore(before)
+        return reply
+      })
       await rig.send(0, flush(1), ...ids.map((id) => productChange(id, stampAt(1, 5))))
       await rig.start({ writer: forgetful, unsafe })
       await rig.until(() => rig.purges.length > ids.length)

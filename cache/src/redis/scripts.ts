@@ -216,7 +216,8 @@ if generation < asked then
   redis.call('HSET', w, 'g', ARGV[1], 'n', ARGV[4], '*', ARGV[6], 'max', ARGV[6])
 else
   local stands = redis.call('HGET', w, field)
-  if not stands and ARGV[8] == '1' or stands and tonumber(stands) ~= tonumber(ARGV[3]) - 1 then return {'joined', redis.call('HGET', w, 'id')} end
+  local isElsewhere = stands and tonumber(stands) ~= tonumber(ARGV[3]) - 1
+  if isElsewhere or (not stands and ARGV[8] == '1') then return {'joined', redis.call('HGET', w, 'id')} end
   last = redis.call('HGET', w, 'last')
 end
 redis.call('HSET', w, field, ARGV[3])

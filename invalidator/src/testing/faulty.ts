@@ -59,6 +59,11 @@ export class FailNext implements FaultPlan {
   }
 }
 
+/** Gives a writer another `advance`. */
+export function withAdvance(inner: FenceWriter, advance: FenceWriter['advance']): FenceWriter {
+  return { advance, open: (flush) => inner.open(flush), redisTimeUs: () => inner.redisTimeUs() }
+}
+
 /** Wraps a writer so that each call passes a point before and after it took effect. */
 export function faultyWriter(inner: FenceWriter, plan: FaultPlan): FenceWriter {
   const around = async <T>(name: string, call: () => Promise<T>): Promise<T> => {
