@@ -58,8 +58,10 @@ export function openPool({ applicationName = 'lockstep-api', ...options }: PoolO
     keepAlive: true,
     application_name: applicationName,
   })
-  // An idle connection that breaks is replaced on demand; the statement that needs one reports its own failure.
+  // An idle connection that breaks is replaced on demand; the statement that needs one reports its own failure. The pool does
+  // not listen to those it has lent, and an error that nobody listens to would end the process.
   pool.on('error', () => undefined)
+  pool.on('connect', (client) => void client.on('error', () => undefined))
   return pool
 }
 

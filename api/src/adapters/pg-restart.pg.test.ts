@@ -50,4 +50,15 @@ describe('api/pg-database', () => {
     })
     await database.close()
   })
+
+  test('a connection that is cut in the middle of a statement fails that statement and nothing else', async () => {
+    const database = openDatabase({ databaseUrl: server.url, maxConnections: 1, statementTimeoutMs: 5_000 })
+    const [session] = await database.rows<{ pid: number }>('pid', 'select pg_backend_pid() as pid')
+    const slow = database.rows('slow', 'select pg_sleep(5)')
+    // Now it is lent. A process that is killed says no good-bye.
+    await new Promise(setImmediate)
+    process.kill(session?.pid ?? 0, 'SIGKILL')
+    await expect(slow).rejects.toMatchObject({ code: 'LOCKSTEP_API_DATABASE_UNREACHABLE' })
+    await database.close()
+  })
 })

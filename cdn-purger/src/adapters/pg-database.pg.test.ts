@@ -35,4 +35,12 @@ describe('cdn-purger/journal on Postgres', () => {
     expect(await readAll(stores[0]!)).toHaveLength(3)
     for (const store of stores) await store.close()
   })
+
+  test('a transaction whose session the server ends fails, and nothing else does', async () => {
+    const database = openDatabase()
+    const ended = database.transact([['SELECT pg_terminate_backend(pg_backend_pid())']])
+    await expect(ended).rejects.toThrow(/terminat/)
+    expect(await database.query('SELECT 1 AS one')).toEqual([{ one: 1 }])
+    await database.close()
+  })
 })

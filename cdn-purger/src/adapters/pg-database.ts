@@ -23,6 +23,8 @@ export function openPg({ url, onError }: PgDatabaseOptions): SqlDatabase {
     application_name: 'lockstep cdn-purger journal',
   })
   pool.on('error', onError)
+  // The pool does not listen to those it has lent, whose statements tell of it, and an error without a listener would end the process.
+  pool.on('connect', (client) => void client.on('error', () => undefined))
   return {
     kind: 'postgres',
     query: async (text, params = []) => (await pool.query<SqlRow>(text, [...params])).rows,
