@@ -85,7 +85,7 @@ export class FailoverScene {
     await this.normalFrom(performance.now())
   }
 
-  async addReader(): Promise<JudgedReader> {
+  async addReader(firstRow = 0): Promise<JudgedReader> {
     const reader = await JudgedReader.start({
       source: this.source,
       redisUrl: this.#servers.url,
@@ -93,6 +93,7 @@ export class FailoverScene {
       maxStalenessMs: CONTRACT_MS,
       toleranceMs: TOLERANCE_MS,
       rows: ROWS,
+      firstRow,
     })
     this.readers.push(reader)
     return reader
@@ -122,8 +123,11 @@ export class FailoverScene {
     await kill()
     await isSoon(isPromoted)
     await this.normalFrom(performance.now())
-    // One that knows nothing but what the promoted node has.
-    await this.addReader()
+    // One that knows nothing but what the promoted node has. Not before it may believe Redis does it ask for what was lost:
+    // it would load that, and so mend it.
+    const newcomer = await this.addReader(LOST_ROWS)
+    await this.normalFrom(performance.now())
+    newcomer.firstRow = 0
     await this.normalFrom(performance.now())
     return this.report()
   }

@@ -12,6 +12,8 @@ export interface JudgedReaderOptions {
   /** By how much an answer may be late to be judged right: timers of one process run one behind another. */
   readonly toleranceMs: number
   readonly rows: number
+  /** Where it begins to read; default 0. */
+  readonly firstRow?: number | undefined
   readonly unsafe?: UnsafeSwitches | undefined
 }
 
@@ -37,13 +39,14 @@ export class JudgedReader {
   #lastLocalAt = 0
   #next = 0
   /** Reads no row below. */
-  firstRow = 0
+  firstRow: number
   #loops: Promise<unknown> = Promise.resolve()
   #isStopped = false
 
   private constructor(options: JudgedReaderOptions) {
     const { source, redisUrl, namespace, maxStalenessMs, unsafe = {} } = options
     this.#options = options
+    this.firstRow = options.firstRow ?? 0
     this.#cache = createCache({ redis: { url: redisUrl }, namespace, maxStalenessMs, unsafe })
     this.#items = this.#cache.define<number, number>('item', {
       key: (id) => `item:${id}`,
