@@ -9,8 +9,8 @@ import type { InvalidatorMetrics } from './metrics.ts'
 import { judge } from './position.ts'
 import type { PartitionMemory, Verdict } from './position.ts'
 import { lastWatermark, planSteps } from './plan.ts'
-import type { ApplyStep, OpenStep } from './plan.ts'
-import type { FenceWriter } from './ports.ts'
+import type { ApplyStep, OpenStep, Step } from './plan.ts'
+import type { AdvanceReply, FenceWriter } from './ports.ts'
 import { NO_BUS_ENTRY, PurgeLedger } from './purge-ledger.ts'
 
 /** One batch, read: where it stands in the log and what its records ask for. */
@@ -43,8 +43,18 @@ export interface ApplyDeps {
 
 // One request to the log; a batch of 500 records rarely owes more.
 const RECORDS_PER_PRODUCE = 1_000
+// Four whole ones hold up Redis for 4 ms, while other clients' commands go in between.
+const STEPS_AHEAD = 4
 // `w` moves under us only when another process owns the partition too; it is then that process's turn.
 const MAX_ANSWERS_PER_STEP = 8
+
+/** A step as it was, or will be, sent: its call may be repeated from further on. */
+interface Sending {
+  readonly step: ApplyStep
+  readonly effects: readonly Effect[]
+  readonly fences: readonly BusFence[]
+  readonly watermark: Watermark | undefined
+}
 
 /**
  * Applies one batch: `advance` for each of its steps (fences, position, watermark and bus at once), then dead letters
@@ -67,6 +77,7 @@ export class BatchRun {
   readonly memory: PartitionMemory
   readonly #ledger = new PurgeLedger()
   readonly #covered: Effect[] = []
+  readonly #sent = new Map<Step, { readonly sending: Sending; readonly reply: Promise<AdvanceReply> }>()
   #need: GenerationNeed | null = null
 
   constructor(deps: ApplyDeps, batch: DerivedBatch, memory: Readonly<PartitionMemory>) {
@@ -82,9 +93,14 @@ export class BatchRun {
     const [first] = items
     // A log that answers with older offsets began anew, and what its predecessor held is lost.
     if (first !== undefined && first.offset < firstOffset) this.#lose(first.offset, 'log-gap')
-    for (const step of planSteps(items, { first: firstOffset, next: nextOffset, newest })) {
-      const outcome = step.kind === 'open' ? await this.#open(step) : await this.#apply(step)
-      if (outcome.kind === 'rewind') return outcome
+    const steps = planSteps(items, { first: firstOffset, next: nextOffset, newest })
+    try {
+      for (const [index, step] of steps.entries()) {
+        const outcome = step.kind === 'open' ? await this.#open(step) : await this.#apply(step, steps.slice(index + 1))
+        if (outcome.kind === 'rewind') return outcome
+      }
+    } finally {
+      await this.#forgetSent()
     }
     await this.#publish()
     // Last, so that a flush of this batch has answered what its records asked for.
@@ -92,37 +108,62 @@ export class BatchRun {
     return DONE
   }
 
-  async #apply(step: ApplyStep): Promise<Outcome> {
+  async #apply(step: ApplyStep, following: readonly Step[]): Promise<Outcome> {
     if (step.isCovered) {
       this.#covered.push(...effectsOf(step.items))
       return DONE
     }
     for (const item of step.items) if (item.kind !== 'unreadable') this.#meet(item)
-    const effects = coalesce(effectsOf(step.items))
-    const fences = this.#fencesOf(effects)
-    const watermark = lastWatermark(step.items)
+    const { sending, reply } = this.#sendAhead(step, following)
     let { from, to } = step
-    for (let answers = 0; answers < MAX_ANSWERS_PER_STEP; answers++) {
-      const verdict = await this.#advance({ from, to, fences, watermark })
-      if (verdict.kind === 'rewind' && this.#deps.unsafeSkipRewind === true) {
+    let answer = await reply
+    this.#sent.delete(step)
+    // What was sent behind it began where `w` does not stand, but may soon.
+    if (answer.kind === 'stands') await this.#forgetSent()
+    for (let answers = 1; ; answers++) {
+      const verdict = this.#judge(answer, from)
+      if (verdict.kind === 'behind') {
+        from = verdict.below
+        to = from > to ? from : to
+      } else if (verdict.kind === 'rewind' && this.#deps.unsafeSkipRewind === true) {
         from = verdict.to
-        continue
-      }
-      if (verdict.kind !== 'behind') return this.#conclude(verdict, { step, from, to, effects })
-      from = verdict.below
-      to = from > to ? from : to
+      } else return this.#conclude(verdict, { sending, from, to })
+      if (answers === MAX_ANSWERS_PER_STEP) return this.#rewind(this.#batch.firstOffset)
+      answer = await this.#advance(sending, from, to)
     }
-    return this.#rewind(this.#batch.firstOffset)
   }
 
-  async #advance(part: {
-    readonly from: bigint
-    readonly to: bigint
-    readonly fences: readonly BusFence[]
-    readonly watermark: Watermark | undefined
-  }): Promise<Verdict> {
-    const { from, to, fences, watermark } = part
-    const reply = await this.#deps.writer.advance({
+  /**
+   * Sends a step, unless it is on its way, and those that follow at once: each begins where the one before it leaves `w`, so
+   * behind a step that `w` refuses it refuses all.
+   */
+  #sendAhead(step: ApplyStep, following: readonly Step[]) {
+    const sent = this.#sent.get(step) ?? this.#send(step)
+    for (const next of following.slice(0, STEPS_AHEAD - 1)) {
+      if (next.kind === 'open' || next.isCovered) break
+      if (!this.#sent.has(next)) this.#send(next)
+    }
+    return sent
+  }
+
+  #send(step: ApplyStep) {
+    const effects = coalesce(effectsOf(step.items))
+    const sending = { step, effects, fences: this.#fencesOf(effects), watermark: lastWatermark(step.items) }
+    const sent = { sending, reply: this.#advance(sending, step.from, step.to) }
+    this.#sent.set(step, sent)
+    // Whoever comes to this step throws it; it may fail before that.
+    sent.reply.catch(() => undefined)
+    return sent
+  }
+
+  /** Waits for what is on its way; its answers count no more. */
+  async #forgetSent(): Promise<void> {
+    await Promise.allSettled([...this.#sent.values()].map(({ reply }) => reply))
+    this.#sent.clear()
+  }
+
+  #advance({ fences, watermark }: Sending, from: bigint, to: bigint): Promise<AdvanceReply> {
+    return this.#deps.writer.advance({
       partition: this.#batch.partition,
       from,
       to,
@@ -134,6 +175,9 @@ export class BatchRun {
         lsn: formatLsn(watermark.lsn),
       },
     })
+  }
+
+  #judge(reply: AdvanceReply, from: bigint): Verdict {
     const holdsRecordFrom = (offset: bigint): boolean =>
       this.#batch.items.some((item) => item.offset >= offset && item.offset < from)
     return judge(reply, { from, firstOffset: this.#batch.firstOffset, holdsRecordFrom }, this.memory)
@@ -146,10 +190,11 @@ export class BatchRun {
 
   async #conclude(
     verdict: Exclude<Verdict, { kind: 'behind' }>,
-    done: { readonly step: ApplyStep; readonly from: bigint; readonly to: bigint; readonly effects: readonly Effect[] },
+    done: { readonly sending: Sending; readonly from: bigint; readonly to: bigint },
   ): Promise<Outcome> {
     const { memory } = this
-    const { step, from, to, effects } = done
+    const { sending, from, to } = done
+    const { step, effects } = sending
     if (verdict.kind === 'rewind') return this.#rewind(verdict.to)
     if (verdict.kind === 'applied') {
       memory.position = to

@@ -24,6 +24,8 @@ const PLAIN_ACTS = [
   // Redis' writes reach a replica; it is promoted; all is lost.
   'persist',
   'regress',
+  // The same in the middle of a batch.
+  'regress midway',
   'empty',
   'replica',
   'wait',
@@ -62,6 +64,20 @@ interface SentChange {
   readonly purgesBefore: number
 }
 
+/** Does something once, before the second call from now on that moves `w`. */
+class BeforeSecondAdvance implements FaultPlan {
+  #calls = 0
+  readonly #act: () => void
+
+  constructor(act: () => void) {
+    this.#act = act
+  }
+
+  pass(point: string): void {
+    if (point === 'before advance' && ++this.#calls === 2) this.#act()
+  }
+}
+
 /** Plays connector, operator and misfortune around real services, and remembers what must come of it. */
 class World {
   readonly rig: Rig
@@ -85,7 +101,8 @@ class World {
     outdated: () => this.change(0, 1, 'update', this.#generation - 1),
     amnesia: () => this.forget(),
     persist: () => (this.#persisted = this.rig.writer.snapshot()),
-    regress: () => this.#persisted !== null && this.rig.writer.restore(this.#persisted),
+    regress: () => this.regress(),
+    'regress midway': () => this.#plans.push(new BeforeSecondAdvance(() => this.regress())),
     empty: () => this.rig.writer.empty(),
     replica: () => this.startService(),
     wait: () => this.rig.clock.advance(2_100),
@@ -104,6 +121,10 @@ class World {
       const fence = this.rig.writer.fenceOf(tag)
       if (stamp <= mark && (fence === null || fence < stamp)) this.violations.push(`${tag} at ${stamp} under ${mark}`)
     }
+  }
+
+  regress(): void {
+    if (this.#persisted !== null) this.rig.writer.restore(this.#persisted)
   }
 
   async forget(): Promise<void> {

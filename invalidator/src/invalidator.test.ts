@@ -62,6 +62,72 @@ describe('invalidator: the common path', () => {
     expect(sizes.reduce((a, b) => a + b)).toBe(499 * 3)
   })
 
+  // Two tags of its own each: 96 are one step, all are five.
+  const changesOfFiveSteps = Array.from({ length: 480 }, (_, id) =>
+    productChange(id, stampAt(1, 5), { category: `${id}` }),
+  )
+  const tagsOfFiveSteps = 960
+
+  test('the steps of a long batch are sent without waiting, four ahead of the answers', async () => {
+    await opened()
+    const { writer } = rig
+    const gate = Promise.withResolvers<undefined>()
+    const begun: bigint[] = []
+    const slow = withAdvance(writer, async (batch) => {
+      begun.push(batch.from)
+      await gate.promise
+      return writer.advance(batch)
+    })
+    await rig.send(0, ...changesOfFiveSteps)
+    await rig.start({ writer: slow })
+    await rig.until(() => begun.length > 0)
+    await rig.settle()
+    expect(begun).toEqual([1n, 97n, 193n, 289n])
+    gate.resolve(undefined)
+    await rig.until(() => rig.purges.length === tagsOfFiveSteps)
+  })
+
+  test('what was sent behind a refused step counts not, and goes again from where w stands', async () => {
+    await opened()
+    const { writer } = rig
+    // Another replica was here and committed nothing.
+    await writer.open({ generation: 1, partition: 0, next: 1n, partitions: 1 })
+    await writer.advance({ partition: 0, from: 1n, to: 50n, fences: [] })
+    const begun: bigint[] = []
+    await rig.send(0, ...changesOfFiveSteps)
+    const noting = withAdvance(writer, (batch) => {
+      begun.push(batch.from)
+      return writer.advance(batch)
+    })
+    await rig.start({ writer: noting })
+    await rig.until(() => rig.purges.length === tagsOfFiveSteps)
+    expect(begun.filter((from) => from === 1n)).toHaveLength(1)
+    for (let id = 0; id < changesOfFiveSteps.length; id++) expect(writer.fenceOf(product(id))).toBe(stampAt(1, 5))
+  })
+
+  test('a step that fails while an earlier one is on its way is sent again with its batch', async () => {
+    await opened()
+    const { writer } = rig
+    const gate = Promise.withResolvers<undefined>()
+    let calls = 0
+    const flaky = withAdvance(writer, async (batch) => {
+      calls += 1
+      if (calls === 2) throw new Error('connection lost')
+      if (calls === 1) await gate.promise
+      return writer.advance(batch)
+    })
+    await rig.send(0, ...changesOfFiveSteps)
+    await rig.start({ writer: flaky })
+    await rig.until(() => calls === 4)
+    // Only now a rejection that nobody waits for would end the process.
+    await new Promise(setImmediate)
+    gate.resolve(undefined)
+    await rig.settle()
+    await rig.clock.advance(100)
+    await rig.until(() => rig.purges.length === tagsOfFiveSteps)
+    for (let id = 0; id < changesOfFiveSteps.length; id++) expect(writer.fenceOf(product(id))).toBe(stampAt(1, 5))
+  })
+
   test('nothing is stale with fences on, and the unsafe switch makes this very check fail', async () => {
     const fenceAfterChange = async (skipFences: boolean) => {
       await opened()

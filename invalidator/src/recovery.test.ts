@@ -99,13 +99,12 @@ describe('invalidator: a Redis that forgets', () => {
     const lostBy = async (unsafe: UnsafeInvalidatorOptions): Promise<number> => {
       rig = await Rig.create()
       const { writer } = rig
-      let before: FenceState | null = null
-      const forgetful = withAdvance(writer, async (batch) => {
-        const isFirst = before === null
-        before ??= writer.snapshot()
-        const reply = await writer.advance(batch)
-        if (isFirst) writer.restore(before)
-        return reply
+      const seen: FenceState[] = []
+      const forgetful = withAdvance(writer, (batch) => {
+        const [first] = seen
+        if (first !== undefined && seen.length === 1) writer.restore(first)
+        seen.push(writer.snapshot())
+        return writer.advance(batch)
       })
       await rig.send(0, flush(1), ...ids.map((id) => productChange(id, stampAt(1, 5))))
       await rig.start({ writer: forgetful, unsafe })
