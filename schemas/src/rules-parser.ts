@@ -16,6 +16,12 @@ export interface ParsedRule {
   readonly watch: readonly string[]
 }
 
+/**
+ * Most rules of one table. A row can name two tags by each, and all tags of a change go to Redis in one call, which can take
+ * some 3,990 (the stack of its Lua holds 8,000 values).
+ */
+export const MAX_RULES_PER_TABLE = 500
+
 const RULE_KEYS = ['tag', 'on', 'watch']
 const DEFAULT_SCHEMA = 'public'
 
@@ -77,6 +83,12 @@ function readTableName(name: string, faults: string[]): string | undefined {
 function readRules(rules: unknown, at: string, faults: string[]): readonly ParsedRule[] {
   if (!Array.isArray(rules) || rules.length === 0) {
     faults.push(`${at}: must be a list of rules, as in "- tag: product:{id}"`)
+    return []
+  }
+  if (rules.length > MAX_RULES_PER_TABLE) {
+    faults.push(
+      `${at}: has ${rules.length} rules, the most is ${MAX_RULES_PER_TABLE}; let tags of one class share a rule`,
+    )
     return []
   }
   return rules.flatMap((rule: unknown, index) => readRule(rule, `${at}[${index}]`, faults) ?? [])

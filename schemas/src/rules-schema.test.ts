@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { Value } from 'typebox/value'
 import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
+import { MAX_RULES_PER_TABLE } from './rules-parser.ts'
 import { RULES_SCHEMA, rulesSchemaText } from './rules-schema.ts'
 import { parseRules } from './rules.ts'
 
@@ -52,7 +53,8 @@ const rule = mostly(
   { tag: 'a', extra: 1 },
   {},
 )
-const rules = mostly(fc.array(rule, { minLength: 1, maxLength: 3 }), [], null, 'rules', {})
+const tooMany = Array.from({ length: MAX_RULES_PER_TABLE + 1 }, () => ({ tag: 'p' }))
+const rules = mostly(fc.array(rule, { minLength: 1, maxLength: 3 }), [], null, 'rules', {}, tooMany)
 const table = fc.oneof(
   { weight: 15, arbitrary: fc.constantFrom('t', 'public.u', 'stock.levels') },
   { weight: 1, arbitrary: fc.constantFrom('a.b.c', '', '.', 'x.') },

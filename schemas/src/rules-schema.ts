@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { ROW_OPS } from './rules-parser.ts'
+import { MAX_RULES_PER_TABLE, ROW_OPS } from './rules-parser.ts'
 
 const tag = Type.String({
   minLength: 1,
@@ -31,11 +31,15 @@ const rule = Type.Object(
  */
 export const RULES_SCHEMA = Type.Object(
   {
-    tables: Type.Record(Type.String({ pattern: '^[^.]+(\\.[^.]+)?$' }), Type.Array(rule, { minItems: 1 }), {
-      minProperties: 1,
-      additionalProperties: false,
-      description: 'Rules by schema.table; without a schema, public is meant.',
-    }),
+    tables: Type.Record(
+      Type.String({ pattern: '^[^.]+(\\.[^.]+)?$' }),
+      Type.Array(rule, { minItems: 1, maxItems: MAX_RULES_PER_TABLE }),
+      {
+        minProperties: 1,
+        additionalProperties: false,
+        description: 'Rules by schema.table; without a schema, public is meant.',
+      },
+    ),
   },
   { $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'Lockstep rules', additionalProperties: false },
 )

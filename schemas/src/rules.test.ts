@@ -279,6 +279,14 @@ extra: 1`)
     expect(faultsOf(yaml).join('\n')).toMatch(message)
   })
 
+  test('a table may have 500 rules, since the tags of a change must fit one call of Redis', () => {
+    const withRules = (count: number) =>
+      `tables: {t: [${Array.from({ length: count }, (_, rule) => `{tag: "r${rule}:{id}"}`).join()}]}`
+    const rows = { table: 'public.t', before: { id: '1' }, after: { id: '2' } }
+    expect(tagsOf(parseRules(withRules(500)), changeOf('update', rows))).toHaveLength(1_000)
+    expect(() => parseRules(withRules(501))).toThrow(/tables.t: has 501 rules, the most is 500/)
+  })
+
   test('a file whose aliases expand without bound is refused', () => {
     const levels = Array.from(
       { length: 30 },

@@ -1,5 +1,5 @@
 import { epochStart, stampOf } from '@lockstep/schemas'
-import type { Clock } from '@lockstep/schemas'
+import type { BusFence, Clock } from '@lockstep/schemas'
 import { describe, expect, test } from 'vitest'
 import type { AdvanceBatch, FenceWriter } from '../ports.ts'
 
@@ -61,6 +61,12 @@ export function registerFenceWriterContract(name: string, create: FenceWriterFac
       expect(await writer.advance(step(10n, 11n, { partition: 1 }))).toEqual({ kind: 'unknown' })
       expect((await again(3, 0, 11n)).kind).toBe('joined')
       expect((await writer.advance(step(11n, 12n))).kind).toBe('applied')
+    })
+
+    test('all tags that one change can have go in one call', async () => {
+      const writer = await opened()
+      const fences = Array.from({ length: 1_000 }, (_, id): BusFence => [`r:${id}`, stamp(3, 5), 0])
+      expect((await writer.advance(step(10n, 11n, { fences }))).kind).toBe('applied')
     })
 
     test('a newer generation forgets the positions of the older one', async () => {
